@@ -1,0 +1,49 @@
+"""The extension and its switches; everything else is in pyproject.toml.
+
+BLOCKDIFF_SANITIZE=1   build with AddressSanitizer and UndefinedBehaviorSanitizer (run with LD_PRELOAD=libasan.so)
+BLOCKDIFF_DEBUG=1      -O0 -g, assertions on
+"""
+
+import os
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+debug = os.environ.get("BLOCKDIFF_DEBUG") == "1"
+sanitize = os.environ.get("BLOCKDIFF_SANITIZE") == "1"
+
+compile_args = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
+compile_args += ["-O0", "-g"] if debug else ["-O3", "-g1", "-fvisibility=hidden"]
+link_args: list[str] = []
+if sanitize:
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+    compile_args += [*flags, "-O1", "-g"]
+    link_args += flags
+
+extension = Extension(
+    "blockdiff._fast",
+    ["src/blockdiff/_fast.pyx"],
+    include_dirs=["src/blockdiff/native"],
+    depends=[
+        f"src/blockdiff/native/{name}"
+        for name in sorted(os.listdir("src/blockdiff/native"))
+        if name.endswith((".pxi", ".h"))
+    ],
+    extra_compile_args=compile_args,
+    extra_link_args=link_args,
+)
+
+setup(
+    ext_modules=cythonize(
+        [extension],
+        include_path=["src/blockdiff/native"],
+        compiler_directives={
+            "language_level": 3,
+            "embedsignature": True,
+            "boundscheck": debug,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+    )
+)
