@@ -15,3 +15,4 @@ from blockdiff.extent import Extent, Kind
 cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
 
 include "extents.pxi"
+include "compare.pxi"
