@@ -5,9 +5,10 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc cimport errno as errno_
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset, strerror
 
 from blockdiff.errors import DeviceError, InvalidInput, OutOfOrder, ShortRead
 from blockdiff.extent import Extent, Kind
@@ -16,3 +17,4 @@ cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
 
 include "extents.pxi"
 include "compare.pxi"
+include "fdmap.pxi"

@@ -1,0 +1,44 @@
+"""How devices are read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from blockdiff.errors import InvalidInput
+
+READ_MODES = ("auto", "direct", "buffered", "mmap")
+MIN_GRANULARITY, MAX_GRANULARITY = 512, 1 << 20
+MAX_WORKERS = 64
+
+
+def default_workers() -> int:
+    """One worker a processor that this process may use, four at most: memory bandwidth ends there."""
+    return min(4, len(os.sched_getaffinity(0)))
+
+
+@dataclass(slots=True)
+class ReadOptions:
+    """Reading two devices.
+
+    ``granularity`` (bytes, a power of two from 512 to 1 MiB) is what findings are reported at; ``read`` the read path;
+    ``workers`` the threads (0: chosen from the processors); ``rate`` bytes a second of each device (0: no limit);
+    ``keep_going`` goes on after an unreadable range, which is then never called equal.
+    """
+
+    granularity: int = 4096
+    read: str = "auto"
+    workers: int = 0
+    rate: int = 0
+    keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        g = self.granularity
+        if not MIN_GRANULARITY <= g <= MAX_GRANULARITY or g & (g - 1):
+            raise InvalidInput(f"granularity {g} is not a power of two from 512 to 1M")
+        if self.read not in READ_MODES:
+            raise InvalidInput(f"unknown read path {self.read!r}: known are {', '.join(READ_MODES)}")
+        if not 0 <= self.workers <= MAX_WORKERS:
+            raise InvalidInput(f"workers must be from 1 to {MAX_WORKERS} (0: chosen for this machine), not {self.workers}")
+        if self.rate < 0:
+            raise InvalidInput(f"rate must not be negative, and is {self.rate}")

@@ -1,0 +1,105 @@
+"""What has to be read, decided from metadata alone and streamed in bounded memory.
+
+A plan is a stream of Extents whose kinds are the SEG_* actions of the native core. Two maps are walked together: where
+both sides are known to read as zeroes nothing is read; where one is, only the other side is scanned for data; ranges that
+share physical storage are equal by construction. Boundaries are moved to the granularity, inwards for everything that
+is skipped, so that the findings are the same whatever the holes were.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blockdiff._fast import (
+    SEG_COMPARE,
+    SEG_DST_HOLE,
+    SEG_MARK,
+    SEG_SKIP_HOLE,
+    SEG_SKIP_SHARED,
+    SEG_SRC_HOLE,
+    SET_TABLES,
+    Aligner,
+    Extents,
+    Merge,
+    combine_table,
+)
+from blockdiff.extent import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from blockdiff.engine.device import Device
+
+Batches = "Iterable[Extents]"
+
+
+def _action(src: int | None, dst: int | None) -> int | None:
+    """What two facts about a range ask for. A fact that is missing promises nothing: the range is read."""
+    src_zero, dst_zero = src in (Kind.ZERO, Kind.HOLE), dst in (Kind.ZERO, Kind.HOLE)
+    if src_zero and dst_zero:
+        return SEG_SKIP_HOLE
+    if src_zero:
+        return SEG_SRC_HOLE
+    if dst_zero:
+        return SEG_DST_HOLE
+    return SEG_COMPARE
+
+
+_ACTIONS = combine_table(_action)
+_SHARED = combine_table(lambda seg, shared: seg if shared is None or seg is None else SEG_SKIP_SHARED)
+_MARKED = combine_table(lambda seg, listed: seg if listed is None or seg is None else seg + SEG_MARK)
+
+
+def align(batches: Iterable[Extents], granularity: int, limit: int) -> Iterator[Extents]:
+    """Moves boundaries to the granularity; a granule that two actions share is read (kind 0, SEG_COMPARE)."""
+    aligner = Aligner(granularity, limit)
+    for batch in batches:
+        yield aligner.feed(batch)
+    yield aligner.finish()
+
+
+def clip(batches: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:
+    """The parts inside ``[start, end)``."""
+    for batch in batches:
+        yield batch if batch.start >= start and batch.end <= end else batch.clip(start, end)
+
+
+def whole(start: int, end: int) -> list[Extents]:
+    """One data extent: all that can be said of a device that tells nothing."""
+    return [Extents([(start, end - start)])] if end > start else []
+
+
+def plan_compare(
+    source: Device,
+    target: Device,
+    start: int,
+    end: int,
+    *,
+    granularity: int,
+    shared: Iterable[Extents] = (),
+    only: Iterable[Extents] | None = None,
+    mark: Iterable[Extents] | None = None,
+) -> Iterator[Extents]:
+    """The plan for comparing ``[start, end)`` of two devices.
+
+    ``shared``: ranges of equal physical storage; ``only``: nothing else is judged; ``mark``: these ranges get SEG_MARK
+    and granules are cut at their boundaries.
+    """
+    length = end - start
+    maps = Merge(source.extents(start, length), target.extents(start, length), _ACTIONS)
+    plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
+    plan = clip(align(plan, granularity, end), start, end)
+    if only is not None:
+        plan = iter(Merge(plan, only, SET_TABLES["intersect"]))
+    if mark is not None:
+        plan = iter(Merge(plan, mark, _MARKED))
+    return plan
+
+
+def plan_against_zero(
+    source: Device, start: int, end: int, *, granularity: int, mark: Iterable[Extents] | None = None
+) -> Iterator[Extents]:
+    """The plan for comparing ``[start, end)`` of one device with zeroes: its data is scanned, its holes are not."""
+    known = combine_table(lambda kind, _: SEG_DST_HOLE if kind == Kind.DATA else SEG_SKIP_HOLE)
+    plan = clip(align(Merge(source.extents(start, end - start), (), known), granularity, end), start, end)
+    return plan if mark is None else iter(Merge(plan, mark, _MARKED))

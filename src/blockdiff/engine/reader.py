@@ -1,0 +1,170 @@
+"""Readers: one per worker thread, the native one for kernel devices, this module's for all others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blockdiff import _fast
+from blockdiff._fast import Cancelled, Extents, ReadFailed
+from blockdiff.errors import DeviceError, ShortRead, SizeChanged, UnsupportedOperation
+
+if TYPE_CHECKING:
+    from blockdiff.engine.device import Device
+    from blockdiff.engine.options import ReadOptions
+
+BUFFER_BUDGET = 16 << 20  # bytes of read buffers over all workers, so that memory does not grow with them
+CHUNK = 512 << 10
+
+
+class BufferReader:
+    """Drives devices that have no descriptor: reads a chunk of each side into buffers, then judges them natively."""
+
+    def __init__(self, source: Device | None, target: Device | None, options: ReadOptions, *, strict: bool = False) -> None:
+        self._devices = (source, target)
+        self._options, self._strict = options, strict
+        self._chunk = max(CHUNK, options.granularity)
+        self._buffers: list[bytearray | None] = [None, None]
+        self._cancelled = False
+        self._read = [0, 0]
+        self.compared = 0
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def bytes_read(self, side: int) -> dict[str, int]:
+        return {"buffered": self._read[side]} if self._read[side] else {}
+
+    def direct_errno(self, _side: int) -> int:
+        return 0
+
+    def close(self) -> None:
+        self._buffers = [None, None]
+
+    def run(self, plan: Extents) -> tuple[Extents, Extents]:
+        """As the native Reader's: findings and unreadable ranges of a batch of plan segments."""
+        found: list[Extents] = []
+        bad: list[tuple[int, int, int]] = []
+        for offset, length, kind in plan:
+            at, end = offset, offset + length
+            while at < end:
+                stop = min(end, (at // self._chunk + 1) * self._chunk)
+                self._judge(int(kind) & 7, at, stop - at, found, bad)
+                at = stop
+        return join(found), Extents(bad)
+
+    def _judge(self, seg: int, offset: int, length: int, found: list[Extents], bad: list[tuple[int, int, int]]) -> None:
+        if self._cancelled:
+            raise Cancelled
+        sides = [s for s in (0, 1) if _reads(seg, s)]
+        views: list[memoryview | None] = [None, None]
+        unreadable = 0
+        for side in sides:
+            try:
+                views[side] = self._fill(side, offset, length)
+            except ShortRead as error:
+                raise ReadFailed(side, offset, length, 0, False) from error
+            except DeviceError as error:
+                if length <= 4096 or length <= self._options.granularity // 2:
+                    if not self._options.keep_going:
+                        raise
+                    unreadable |= 1 << side
+                else:
+                    return self._halve(seg, offset, length, found, bad)
+        if unreadable:
+            bad.append((offset, length, unreadable))
+            return None
+        for side in sides:
+            self._read[side] += length
+        self.compared += length
+        found.append(
+            _fast.judge_buffers(
+                seg, views[0], views[1], offset, granularity=self._options.granularity, strict=self._strict
+            )
+        )
+        return None
+
+    def _halve(self, seg: int, offset: int, length: int, found: list[Extents], bad: list[tuple[int, int, int]]) -> None:
+        """A chunk failed: go on in granules, then in blocks of 4 KiB, so that only what is bad is called bad."""
+        g = self._options.granularity
+        step = g if length > g else 4096
+        at, end = offset, offset + length
+        while at < end:
+            stop = min(end, (at // step + 1) * step)
+            self._judge(seg, at, stop - at, found, bad)
+            at = stop
+
+    def _fill(self, side: int, offset: int, length: int) -> memoryview:
+        buffer = self._buffers[side]
+        if buffer is None:
+            buffer = self._buffers[side] = bytearray(self._chunk)
+        device = self._devices[side]
+        assert device is not None
+        view = memoryview(buffer)[:length]
+        device.pread_into(view, offset)
+        return view
+
+
+def _reads(seg: int, side: int) -> bool:
+    if seg == _fast.SEG_COMPARE:
+        return True
+    return seg == (_fast.SEG_SRC_HOLE if side else _fast.SEG_DST_HOLE) or (side == 0 and seg == _fast.SEG_MAP)
+
+
+def join(batches: list[Extents]) -> Extents:
+    """Batches one after the other as one, neighbours of one kind joined."""
+    joiner = _fast.Aligner(1)
+    parts = [part for batch in batches if len(part := joiner.feed(batch))]
+    parts.append(joiner.finish())
+    return parts[0] if len(parts) == 1 else Extents(extent for part in parts for extent in part)
+
+
+def is_kernel(device: Device | None) -> bool:
+    """True when the native core can read the device by its descriptor (or when there is nothing to read)."""
+    return device is None or device.fileno() is not None
+
+
+def make_reader(
+    source: Device | None, target: Device | None, options: ReadOptions, workers: int, **native: Any
+) -> Any:
+    """A reader for one worker, on its own clones of the devices if they are not kernel-backed."""
+    if is_kernel(source) and is_kernel(target):
+        depth = max(2, min(8, BUFFER_BUDGET // (2 * CHUNK * workers)))
+        return _fast.Reader(
+            _side(source, options.read),
+            _side(target, options.read),
+            granularity=options.granularity,
+            keep_going=options.keep_going,
+            chunk=CHUNK,
+            queue_depth=depth,
+            window=(2 << 20) if workers <= 4 else (512 << 10),
+            **native,
+        )
+    if options.read in ("direct", "mmap"):
+        asked = next(d for d in (source, target) if d is not None and d.fileno() is None)
+        raise UnsupportedOperation(f"--read {options.read} needs a file or block device, and {asked.url} is neither")
+    return BufferReader(source and source.clone(), target and target.clone(), options, strict=native.get("strict", False))
+
+
+def _side(device: Any, mode: str) -> tuple[int, int, int, int, str] | None:
+    if device is None:
+        return None
+    direct = device.direct_fileno() if mode in ("auto", "direct") else None
+    if mode == "direct" and direct is None:
+        raise UnsupportedOperation(f"{device.url} cannot be read with --read direct: {device.direct_refusal}")
+    return device.fileno(), -1 if direct is None else direct, device.size, device.align, mode
+
+
+def translate(error: ReadFailed, source: Device | None, target: Device | None) -> DeviceError:
+    """The native core's report of trouble in the words of the devices."""
+    device = target if error.side else source
+    assert device is not None
+    where = {"url": device.url, "offset": error.offset, "length": error.length}
+    if error.writing:
+        return DeviceError(action="write", errno=error.errno, **where)  # type: ignore[arg-type]
+    if error.errno:
+        return DeviceError(action="read", errno=error.errno, **where)  # type: ignore[arg-type]
+    return SizeChanged(
+        f"the device ended early: it had {device.size} bytes when it was opened and shrank while it was read",
+        action="read",
+        **where,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,122 @@
+"""Runs a plan on several readers at once and gives the findings in order.
+
+Tasks are handed out as they are planned; at most a few wait for each worker, so memory is bounded by the tasks under way.
+Leaving the generator early, by break, error or Ctrl-C, cancels the workers within one chunk and joins them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from blockdiff._fast import Extents, split_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from blockdiff.engine.progress import RateLimit
+
+TASK = 8 << 20
+BIG_TASK = 32 << 20
+
+
+class Finding(NamedTuple):
+    """What one task found: ``task`` is its plan, the others as Reader.run gives them."""
+
+    task: Extents
+    found: Extents
+    unreadable: Extents
+
+
+class _Job:
+    __slots__ = ("bad", "done", "error", "found", "task")
+
+    def __init__(self, task: Extents) -> None:
+        self.task = task
+        self.found = self.bad = task
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+    def run(self, reader: Any) -> None:
+        try:
+            self.found, self.bad = reader.run(self.task)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, which raises it
+            self.error = error
+        self.done.set()
+
+    def finding(self) -> Finding:
+        self.done.wait()
+        if self.error is not None:
+            raise self.error
+        return Finding(self.task, self.found, self.bad)
+
+
+def task_size(total: int, rate: int) -> int:
+    """Bytes of a task: big on big devices, an eighth of a second's worth when the rate is limited."""
+    size = BIG_TASK if total >= 16 * BIG_TASK else TASK
+    if rate:
+        size = min(size, 1 << max(16, (rate // 8).bit_length() - 1))
+    return size
+
+
+def run_plan(
+    plan: Iterable[Extents],
+    readers: list[Any],
+    *,
+    size: int,
+    limit: RateLimit | None = None,
+    note: Callable[[Extents], None] = lambda batch: None,
+) -> Iterator[Finding]:
+    """Findings in plan order. ``note`` sees every batch of the plan as it is made; ``size`` is the bytes of a task."""
+    tasks = _tasks(plan, size, note)
+    if len(readers) == 1:
+        for task in tasks:
+            if limit:
+                limit.spend(task.total())
+            found, bad = readers[0].run(task)
+            yield Finding(task, found, bad)
+        return
+    yield from _parallel(tasks, readers, limit)
+
+
+def _tasks(plan: Iterable[Extents], size: int, note: Callable[[Extents], None]) -> Iterator[Extents]:
+    for batch in plan:
+        note(batch)
+        yield from split_plan(batch, size)
+
+
+def _parallel(tasks: Iterator[Extents], readers: list[Any], limit: RateLimit | None) -> Iterator[Finding]:
+    from queue import SimpleQueue
+
+    queue: SimpleQueue[_Job | None] = SimpleQueue()
+    threads: list[threading.Thread] = []
+    waiting: deque[_Job] = deque()
+
+    def work(reader: Any) -> None:
+        while (job := queue.get()) is not None:
+            job.run(reader)
+
+    try:
+        for task in tasks:
+            if limit:
+                limit.spend(task.total())
+            job = _Job(task)
+            waiting.append(job)
+            queue.put(job)
+            if len(threads) < len(readers):
+                threads.append(threading.Thread(target=work, args=(readers[len(threads)],), daemon=True))
+                threads[-1].start()
+            while len(waiting) > 2 * len(readers) or (waiting and waiting[0].done.is_set()):
+                yield waiting.popleft().finding()
+        while waiting:
+            yield waiting.popleft().finding()
+    except BaseException:
+        for reader in readers:
+            reader.cancel()
+        raise
+    finally:
+        for _ in threads:
+            queue.put(None)
+        for thread in threads:
+            thread.join()
