@@ -59,6 +59,8 @@ cdef class Extents:
     def __init__(self, items=()):
         cdef bd_vec v
         memset(&v, 0, sizeof(v))
+        if self.items != NULL or self.owner is not None:
+            raise TypeError("extents are immutable")
         if isinstance(items, Extents):
             self._borrow(<Extents>items, 0, (<Extents>items).n)
             return
@@ -475,7 +477,7 @@ cdef int64_view(values):
 # ---- tables: what comes out where a is in state i and b in state j (0 = absent, kind + 1) ----
 
 cdef bytes make_table(rule):
-    return bytes(BD_NONE if (kind := rule(a, b)) is None else kind
+    return bytes(BD_NONE if a is b is None or (kind := rule(a, b)) is None else kind
                  for a in [None, *range(MAX_KIND + 1)] for b in [None, *range(MAX_KIND + 1)])
 
 
@@ -485,7 +487,10 @@ cdef bytes SUBTRACT = make_table(lambda a, b: a if b is None else None)
 
 
 def combine_table(rule):
-    """A table for ``combine`` and ``Merge`` from ``rule(kind of a or None, kind of b or None) -> kind or None``."""
+    """A table for ``combine`` and ``Merge`` from ``rule(kind of a or None, kind of b or None) -> kind or None``.
+
+    Where both are absent nothing comes out, whatever the rule says.
+    """
     return make_table(rule)
 
 
@@ -613,18 +618,23 @@ cdef class Aligner:
 
     def feed(self, Extents batch not None):
         cdef Py_ssize_t i
-        cdef bd_extent last
-        cdef Extents e
         for i in range(batch.n):
             if bd_push_aligned(&self.out, batch.items[i].offset, batch.items[i].length, batch.items[i].kind,
                                self.g, self.limit) < 0:
                 raise MemoryError()
-        if self.out.n < 2:
+        if self.out.n < 3:
             return Extents()
-        last = self.out.items[self.out.n - 1]
-        self.out.n -= 1
+        return self._flush()
+
+    cdef Extents _flush(self):
+        """All that is finished. The last extent may still grow, or turn into data and join the one before it."""
+        cdef bd_extent kept[2]
+        cdef Extents e
+        self.out.n -= 2
+        memcpy(kept, &self.out.items[self.out.n], sizeof(kept))
         e = made(&self.out)
-        vec_push(&self.out, last.offset, last.length, last.kind)
+        vec_push(&self.out, kept[0].offset, kept[0].length, kept[0].kind)
+        vec_push(&self.out, kept[1].offset, kept[1].length, kept[1].kind)
         return e
 
     def finish(self):
