@@ -28,7 +28,7 @@ class HasPath(Protocol):
     """A locator of this scheme."""
 
     @property
-    def path(self) -> str: ...
+    def rest(self) -> str: ...
 
 
 class FileDevice:
@@ -301,4 +301,4 @@ def open_device(
 def _path_of(target: str | bytes | os.PathLike[str] | HasPath) -> str:
     if isinstance(target, (str, bytes, os.PathLike)):
         return os.fsdecode(target)
-    return os.fsdecode(target.path)
+    return os.fsdecode(target.rest)

@@ -58,7 +58,7 @@ class WritableDevice(Device, Protocol):
 class KernelDevice(Device, Protocol):
     """A device with descriptors, which the native core reads by itself."""
 
-    align: int
+    offset_align: int
     direct_refusal: str
 
     def direct_fileno(self) -> int | None:

@@ -151,7 +151,7 @@ def _side(device: Any, mode: str) -> tuple[int, int, int, int, str] | None:
     direct = device.direct_fileno() if mode in ("auto", "direct") else None
     if mode == "direct" and direct is None:
         raise UnsupportedOperation(f"{device.url} cannot be read with --read direct: {device.direct_refusal}")
-    return device.fileno(), -1 if direct is None else direct, device.size, device.align, mode
+    return device.fileno(), -1 if direct is None else direct, device.size, device.offset_align, mode
 
 
 def translate(error: ReadFailed, source: Device | None, target: Device | None) -> DeviceError:

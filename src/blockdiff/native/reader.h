@@ -545,6 +545,10 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
     r->out = out;
     r->bad = bad;
     while (rc == BD_OK) {
+        if (r->cancel) {
+            rc = BD_E_CANCELLED;
+            break;
+        }
         while (more && rc == BD_OK && r->tail - r->head < (unsigned)r->qd) {
             bd_slot *k = &r->slots[r->tail % (unsigned)r->qd];
             more = bd_next_chunk(r, k);
@@ -553,8 +557,6 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
                 r->tail++;
             }
         }
-        if (r->cancel)
-            rc = BD_E_CANCELLED;
         if (rc != BD_OK || r->head == r->tail)
             break;
         rc = bd_finish_chunk(r, &r->slots[r->head % (unsigned)r->qd]);
