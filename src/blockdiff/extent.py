@@ -10,6 +10,7 @@ class Kind(IntEnum):
     """What is known about an extent's bytes, or (from 16) how two devices differ there.
 
     A hole is not allocated here (its content may come from a parent); a zero extent reads as zeroes. Two different facts.
+    OVER marks bytes that a list of changes holds although they are equal.
     """
 
     DATA = 0
@@ -24,9 +25,13 @@ class Kind(IntEnum):
     SRC_HOLE = 21
     DST_HOLE = 22
 
+    OVER = 23
+
     @property
     def label(self) -> str:
         """The name used in every output: ``data``, ``zero``, ``hole``, ``src-zero``, ``bit-flip``, ..."""
+        if self is Kind.OVER:
+            return "over-reported"
         return "data" if self is Kind.DIFF_DATA else self.name.lower().replace("_", "-")
 
 

@@ -23,7 +23,8 @@ class ReadOptions:
 
     ``granularity`` (bytes, a power of two from 512 to 1 MiB) is what findings are reported at; ``read`` the read path;
     ``workers`` the threads (0: chosen from the processors); ``rate`` bytes a second of each device (0: no limit);
-    ``keep_going`` goes on after an unreadable range, which is then never called equal.
+    ``keep_going`` goes on after an unreadable range, which is then never called equal. ``target_past_cache`` reads the target
+    by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds.
     """
 
     granularity: int = 4096
@@ -31,6 +32,7 @@ class ReadOptions:
     workers: int = 0
     rate: int = 0
     keep_going: bool = False
+    target_past_cache: bool = False
 
     def __post_init__(self) -> None:
         g = self.granularity

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from blockdiff import _fast
 from blockdiff._fast import Cancelled, Extents, ReadFailed
 from blockdiff.errors import DeviceError, ShortRead, SizeChanged, UnsupportedOperation
+from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
-    from blockdiff.engine.device import Device
+    from blockdiff.engine.device import Device, WritableDevice
     from blockdiff.engine.options import ReadOptions
 
 BUFFER_BUDGET = 16 << 20  # bytes of read buffers over all workers, so that memory does not grow with them
@@ -19,14 +20,24 @@ CHUNK = 512 << 10
 class BufferReader:
     """Drives devices that have no descriptor: reads a chunk of each side into buffers, then judges them natively."""
 
-    def __init__(self, source: Device | None, target: Device | None, options: ReadOptions, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        source: Device | None,
+        target: Device | None,
+        options: ReadOptions,
+        *,
+        strict: bool = False,
+        writer: WritableDevice | None = None,
+        write_sparse: bool = False,
+    ) -> None:
         self._devices = (source, target)
         self._options, self._strict = options, strict
         self._chunk = max(CHUNK, options.granularity)
         self._buffers: list[bytearray | None] = [None, None]
         self._cancelled = False
         self._read = [0, 0]
-        self.compared = 0
+        self._writer, self._write_sparse = writer, write_sparse
+        self.compared = self.written = self.punched = 0
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -76,6 +87,9 @@ class BufferReader:
         for side in sides:
             self._read[side] += length
         self.compared += length
+        if seg == _fast.SEG_COPY:
+            self._write(offset, views[0])
+            return None
         found.append(
             _fast.judge_buffers(
                 seg, views[0], views[1], offset, granularity=self._options.granularity, strict=self._strict
@@ -93,6 +107,20 @@ class BufferReader:
             self._judge(seg, at, stop - at, found, bad)
             at = stop
 
+    def _write(self, offset: int, view: memoryview | None) -> None:
+        assert view is not None
+        assert self._writer is not None
+        granularity, runs = self._options.granularity, Extents([(offset, len(view))])
+        if self._write_sparse:
+            runs = _fast.judge_buffers(_fast.SEG_MAP, view, None, offset, granularity=granularity)
+        for start, length, kind in runs:
+            if kind == Kind.ZERO:
+                self._writer.zero(start, length)
+                self.punched += length
+            else:
+                self._writer.pwrite(view[start - offset : start - offset + length], start)
+                self.written += length
+
     def _fill(self, side: int, offset: int, length: int) -> memoryview:
         buffer = self._buffers[side]
         if buffer is None:
@@ -107,7 +135,7 @@ class BufferReader:
 def _reads(seg: int, side: int) -> bool:
     if seg == _fast.SEG_COMPARE:
         return True
-    return seg == (_fast.SEG_SRC_HOLE if side else _fast.SEG_DST_HOLE) or (side == 0 and seg == _fast.SEG_MAP)
+    return seg == _fast.SEG_SRC_HOLE if side else seg in (_fast.SEG_DST_HOLE, _fast.SEG_MAP, _fast.SEG_COPY)
 
 
 def join(batches: list[Extents]) -> Extents:
@@ -124,33 +152,47 @@ def is_kernel(device: Device | None) -> bool:
 
 
 def make_reader(
-    source: Device | None, target: Device | None, options: ReadOptions, workers: int, **native: Any
+    source: Device | None,
+    target: Device | None,
+    options: ReadOptions,
+    workers: int,
+    *,
+    strict: bool = False,
+    writer: WritableDevice | None = None,
+    write_sparse: bool = False,
 ) -> Any:
-    """A reader for one worker, on its own clones of the devices if they are not kernel-backed."""
-    if is_kernel(source) and is_kernel(target):
-        depth = max(2, min(8, BUFFER_BUDGET // (2 * CHUNK * workers)))
+    """A reader for one worker; devices that are not kernel-backed are cloned for it.
+
+    ``writer`` takes what SEG_COPY segments read; with ``write_sparse`` blocks of zeroes are punched there.
+    """
+    if is_kernel(source) and is_kernel(target) and is_kernel(writer):
         return _fast.Reader(
             _side(source, options.read),
-            _side(target, options.read),
+            _side(target, "past-cache" if options.target_past_cache else options.read),
             granularity=options.granularity,
             keep_going=options.keep_going,
             chunk=CHUNK,
-            queue_depth=depth,
+            queue_depth=max(2, min(8, BUFFER_BUDGET // (2 * CHUNK * workers))),
             window=(2 << 20) if workers <= 4 else (512 << 10),
-            **native,
+            strict=strict,
+            write_fd=-1 if writer is None else writer.fileno(),
+            write_sparse=write_sparse,
         )
     if options.read in ("direct", "mmap"):
-        asked = next(d for d in (source, target) if d is not None and d.fileno() is None)
+        asked = next(d for d in (source, target, writer) if d is not None and d.fileno() is None)
         raise UnsupportedOperation(f"--read {options.read} needs a file or block device, and {asked.url} is neither")
-    return BufferReader(source and source.clone(), target and target.clone(), options, strict=native.get("strict", False))
+    twins = (source and source.clone(), target and target.clone())
+    return BufferReader(*twins, options, strict=strict, writer=writer, write_sparse=write_sparse)
 
 
 def _side(device: Any, mode: str) -> tuple[int, int, int, int, str] | None:
     if device is None:
         return None
-    direct = device.direct_fileno() if mode in ("auto", "direct") else None
+    direct = device.direct_fileno() if mode in ("auto", "direct", "past-cache") else None
     if mode == "direct" and direct is None:
         raise UnsupportedOperation(f"{device.url} cannot be read with --read direct: {device.direct_refusal}")
+    if mode == "past-cache":
+        mode = "buffered" if direct is None else "direct"
     return device.fileno(), -1 if direct is None else direct, device.size, device.offset_align, mode
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TASK = 8 << 20
 BIG_TASK = 32 << 20
+INLINE = 4 << 20  # bytes that are read in the calling thread: more would keep Ctrl-C waiting on a slow disk
 
 
 class Finding(NamedTuple):
@@ -65,12 +66,16 @@ def run_plan(
     readers: list[Any],
     *,
     size: int,
+    inline: bool = False,
     limit: RateLimit | None = None,
     note: Callable[[Extents], None] = lambda batch: None,
 ) -> Iterator[Finding]:
-    """Findings in plan order. ``note`` sees every batch of the plan as it is made; ``size`` is the bytes of a task."""
+    """Findings in plan order. ``note`` sees every batch of the plan as it is made; ``size`` is the bytes of a task.
+
+    ``inline`` runs the first reader in the calling thread.
+    """
     tasks = _tasks(plan, size, note)
-    if len(readers) == 1:
+    if inline:
         for task in tasks:
             if limit:
                 limit.spend(task.total())

@@ -639,3 +639,8 @@ cdef class Aligner:
 
     def finish(self):
         return made(&self.out)
+
+    @property
+    def end(self):
+        """Where the last extent that is held back ends; 0 when none is."""
+        return self.out.items[self.out.n - 1].offset + self.out.items[self.out.n - 1].length if self.out.n else 0

@@ -6,12 +6,6 @@
 
 #include "extent.h"
 
-/* Values of blockdiff.extent.Kind. */
-enum {
-    BD_DATA = 0, BD_ZERO = 1, BD_HOLE = 2,
-    BD_DIFF_DATA = 16, BD_SRC_ZERO = 17, BD_DST_ZERO = 18, BD_BIT_FLIP = 19, BD_SIZE = 20, BD_SRC_HOLE = 21, BD_DST_HOLE = 22
-};
-
 /* What a plan asks for a range. In MAP, COPY and SCAN_* only one side is read. */
 enum {
     BD_SEG_COMPARE = 0,   /* read both */

@@ -23,7 +23,6 @@
 
 #include "extent.h"
 
-enum { BD_DATA = 0, BD_ZERO = 1, BD_HOLE = 2 };
 
 /* ---- data and holes ---- */
 

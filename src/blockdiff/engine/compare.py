@@ -1,0 +1,159 @@
+"""Compares two devices by a plan: the engine under verify, diff, audit and copy.
+
+``Comparison`` is iterated for batches of coalesced differences, in order, as they are found; its ``report`` is filled on
+the way and final when the iteration has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from blockdiff._fast import SEG_MARK, SEG_SKIP_HOLE, SEG_SKIP_SHARED, Aligner, Extents, ReadFailed
+from blockdiff.engine.options import default_workers
+from blockdiff.engine.progress import NoProgress, RateLimit
+from blockdiff.engine.reader import make_reader, translate
+from blockdiff.engine.report import Side, VerifyReport
+from blockdiff.engine.workers import INLINE, run_plan, task_size
+from blockdiff.errors import SizeChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from blockdiff.engine.device import Device
+    from blockdiff.engine.options import ReadOptions
+    from blockdiff.engine.progress import Progress
+
+MAX_UNREADABLE = 65536  # ranges kept; a disk with more is dead, and the totals still count them
+
+
+class Comparison:
+    """Runs a plan over ``[start, end)`` of two devices (``target`` None: against zeroes)."""
+
+    def __init__(
+        self,
+        source: Device,
+        target: Device | None,
+        plan: Iterable[Extents],
+        *,
+        start: int,
+        end: int,
+        options: ReadOptions,
+        command: str,
+        method: str,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self._source, self._target, self._plan = source, target, plan
+        self._start, self._end, self._options, self._strict = start, end, options, strict
+        self._progress = progress or NoProgress()
+        self._planned = self._listed = 0
+        self._bad = Aligner(1)
+        self._bad_parts: list[Extents] = []
+        other = Side(target.url, target.size) if target is not None else Side("zeroes", source.size)
+        self.report = VerifyReport(
+            command, Side(source.url, source.size), other, method, options.granularity, start, end - start
+        )
+
+    def __iter__(self) -> Iterator[Extents]:
+        began = time.monotonic()
+        total = self._end - self._start
+        workers = self._workers(total)
+        readers = self._readers(workers)
+        self.report.workers = workers
+        self._progress.start(self.report.command, total)
+        try:
+            yield from self._run(readers, total)
+            self._check_unchanged()
+            self.report.complete = True
+        except ReadFailed as error:
+            raise translate(error, self._source, self._target) from error
+        finally:
+            self._collect(readers)
+            self.report.elapsed_seconds = time.monotonic() - began
+            self._progress.finish()
+
+    def _workers(self, total: int) -> int:
+        tasks = -(-total // task_size(total, self._options.rate)) if total > 0 else 1
+        return max(1, min(self._options.workers or default_workers(), tasks))
+
+    def _readers(self, workers: int) -> list[Any]:
+        return [
+            make_reader(self._source, self._target, self._options, workers, strict=self._strict) for _ in range(workers)
+        ]
+
+    def _run(self, readers: list[Any], total: int) -> Iterator[Extents]:
+        limit = RateLimit(self._options.rate) if self._options.rate else None
+        joiner = Aligner(1)
+        size = task_size(total, self._options.rate)
+        inline = total <= INLINE
+        for finding in run_plan(self._plan, readers, size=size, inline=inline, limit=limit, note=self._note):
+            if len(finding.unreadable):
+                self._add_unreadable(finding.unreadable)
+            if len(finding.found):
+                yield from self._give(joiner.feed(finding.found))
+            # nothing can grow a difference that ends before the task does
+            if joiner.end and joiner.end < finding.task.end:
+                yield from self._give(joiner.finish())
+            self._progress.advance(min(finding.task.end, self._end) - self._start)
+        yield from self._give(joiner.finish())
+        self._progress.advance(total)
+
+    def _give(self, found: Extents) -> Iterator[Extents]:
+        if len(found):
+            self.report.count(found)
+            yield found
+
+    def _note(self, batch: Extents) -> None:
+        """Books what the plan leaves out, with the reason."""
+        skipped = self.report.skipped
+        for kind, count in batch.totals().items():
+            self._planned += count
+            if kind & 7 == SEG_SKIP_HOLE:
+                skipped["hole"] = skipped.get("hole", 0) + count
+            elif kind & 7 == SEG_SKIP_SHARED:
+                skipped["shared"] = skipped.get("shared", 0) + count
+            if kind & SEG_MARK:
+                self._listed += count
+
+    def _add_unreadable(self, bad: Extents) -> None:
+        part = self._bad.feed(bad)
+        if len(part) and sum(map(len, self._bad_parts)) < MAX_UNREADABLE:
+            self._bad_parts.append(part)
+
+    def _check_unchanged(self) -> None:
+        for device in (self._source, self._target):
+            changes = getattr(device, "changes", None)
+            what = changes() if changes is not None else ""
+            if what.startswith("its size"):
+                raise SizeChanged(f"{what}: nothing can be said about the rest", url=device.url, action="read")  # type: ignore[union-attr]
+            if what:
+                self.report.warnings.append(f"{device.url}: {what}, so the result may be out of date")  # type: ignore[union-attr]
+
+    def _collect(self, readers: list[Any]) -> None:
+        """Sums up how the bytes were read."""
+        report = self.report
+        report.bytes_compared = sum(reader.compared for reader in readers)
+        unplanned = self._end - self._start - self._planned
+        if unplanned > 0 and report.complete:
+            report.skipped["not-listed"] = unplanned
+        self._bad_parts.append(self._bad.finish())
+        report.unreadable = Extents(e for part in self._bad_parts for e in part)
+        for index, (side, device) in enumerate(((report.source, self._source), (report.target, self._target))):
+            for reader in readers:
+                for path, count in reader.bytes_read(index).items():
+                    side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
+            side.note = _note_path(device, side, max(reader.direct_errno(index) for reader in readers))
+        for reader in readers:
+            reader.close()
+
+
+def _note_path(device: Any, side: Side, refused: int) -> str:
+    """Why a side was not read past the page cache, where somebody could have expected that."""
+    if "buffered" not in side.bytes_by_path:
+        return ""
+    if refused:
+        import os
+
+        return f"O_DIRECT reads failed: {os.strerror(refused)}"
+    return str(getattr(device, "direct_refusal", "")) or ""

@@ -1,0 +1,246 @@
+"""Writes one device to another: everything, what differs, or what a list names.
+
+Only what is needed is written; holes of the source become holes (or zeroes) of the target; nothing is reported as done
+before it is on stable storage.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from blockdiff import _fast
+from blockdiff._fast import SEG_COPY, Extents, Merge, ReadFailed, combine_table
+from blockdiff.engine.options import ReadOptions, default_workers
+from blockdiff.engine.plan import clip, whole
+from blockdiff.engine.progress import NoProgress, RateLimit
+from blockdiff.engine.reader import BUFFER_BUDGET, CHUNK, is_kernel, make_reader, translate
+from blockdiff.engine.report import Side, VerifyReport
+from blockdiff.engine.verify import Verification, span
+from blockdiff.engine.workers import INLINE, run_plan, task_size
+from blockdiff.errors import ContentsDoNotMatch, InvalidInput
+from blockdiff.extent import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from blockdiff.engine.device import Device, WritableDevice
+    from blockdiff.engine.progress import Progress
+
+SPARSE = ("auto", "always", "never")
+ZERO = 9  # a plan's kind for "make the target read as zeroes here"
+
+_ZEROISH = (Kind.ZERO, Kind.HOLE)
+_ACTION = combine_table(lambda wanted, src: None if wanted is None else ZERO if src in _ZEROISH else SEG_COPY)
+_NOT_YET_ZERO = combine_table(lambda action, dst: None if action == ZERO and dst in _ZEROISH else action)
+MAX_WRITTEN = 250_000  # extents remembered for reading back; beyond, neighbours are joined over growing gaps
+
+
+class Copy:
+    """One copy of ``source`` to ``target``; ``run()`` does it and returns the report.
+
+    ``changed`` compares first and writes only what differs; ``only`` limits the work to listed ranges; ``sparse`` says what
+    becomes of zeroes: ``auto`` keeps the source's holes, ``always`` punches data blocks of zeroes too, ``never`` writes all
+    zeroes. ``verify`` reads the target back past the page cache: all of the range, or what was written where ``changed`` or
+    ``only`` limit it. The target must be at least as large as the source; what it has beyond is not touched.
+    Raises InvalidInput, DeviceError (where; the target is then incomplete), ContentsDoNotMatch.
+    """
+
+    def __init__(
+        self,
+        source: Device,
+        target: WritableDevice,
+        *,
+        changed: bool = False,
+        only: Iterable[Extents] | None = None,
+        sparse: str = "auto",
+        verify: bool = False,
+        options: ReadOptions | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if sparse not in SPARSE:
+            raise InvalidInput(f"unknown way with zeroes {sparse!r}: known are {', '.join(SPARSE)}")
+        if target.size < source.size:
+            raise InvalidInput(
+                f"{target.url} has {target.size} bytes and {source.url} has {source.size}: the target is too small"
+            )
+        self._source, self._target = source, target
+        self._changed, self._only, self._sparse, self._verify = changed, only, sparse, verify
+        self._options, self._progress = options or ReadOptions(), progress or NoProgress()
+        self._start, self._end = span(0, source.size, source, target)
+        self._written = _Written()
+        self._zeroed = 0
+        self._readers: list[Any] = []
+        self._differences: Verification | None = None
+        method = "changed" if changed else "listed" if only is not None else "full"
+        self.report = VerifyReport(
+            "copy",
+            Side(source.url, source.size),
+            Side(target.url, target.size),
+            method,
+            self._options.granularity,
+            0,
+            source.size,
+        )
+
+    def run(self) -> VerifyReport:
+        """Copies, makes it durable, verifies if asked."""
+        began = time.monotonic()
+        report = self.report
+        report.extra.update(copied_bytes=0, zeroed_bytes=0, verified=None, verified_bytes=0)
+        try:
+            self._copy()
+            self._target.flush()
+            if self._verify:
+                self._read_back()
+            report.complete = True
+        except ReadFailed as error:
+            raise translate(error, self._source, self._target) from error
+        finally:
+            self._sum_up()
+            report.elapsed_seconds = time.monotonic() - began
+            for reader in self._readers:
+                reader.close()
+        report.identical = report.complete and report.extra["verified"] is True and self._whole
+        return report
+
+    @property
+    def _whole(self) -> bool:
+        return self._only is None
+
+    def _copy(self) -> None:
+        if self._changed:
+            self._copy_changed()
+            return
+        total = self._end - self._start
+        workers = max(1, min(self._options.workers or default_workers(), 2, -(-total // task_size(total, 0)) or 1))
+        self._readers = [self._reader(workers) for _ in range(workers)]
+        limit = RateLimit(self._options.rate) if self._options.rate else None
+        wanted = clip(self._only, self._start, self._end) if self._only is not None else whole(self._start, self._end)
+        known = self._target.extents(self._start, total)
+        plan = self._zeroing(Merge(self._actions(wanted, self._start, self._end), known, _NOT_YET_ZERO))
+        self._progress.start("copy", total)
+        try:
+            size = task_size(total, self._options.rate)
+            for finding in run_plan(plan, self._readers, size=size, inline=total <= INLINE, limit=limit):
+                self._written.add(finding.task)
+                self._progress.advance(finding.task.end - self._start)
+            self._progress.advance(total)
+        finally:
+            self._progress.finish()
+
+    def _copy_changed(self) -> None:
+        """Writes behind the comparison: a range is written only after it was compared."""
+        self._readers = [self._reader(2)]
+        self._differences = run = Verification(
+            self._source,
+            self._target,
+            options=self._options,
+            size="ignore",
+            only=self._only,
+            progress=self._progress,
+            command="copy",
+        )
+        for found in run:
+            start, end = found.start, found.end
+            for batch in self._zeroing(self._actions([found.with_kind(Kind.DATA)], start, end)):
+                for task in _fast.split_plan(batch, INLINE):
+                    self._readers[0].run(task)
+                    self._written.add(task)
+
+    def _actions(self, wanted: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:
+        return iter(Merge(wanted, self._source.extents(start, end - start), _ACTION))
+
+    def _zeroing(self, batches: Iterable[Extents]) -> Iterator[Extents]:
+        """Does the zeroing of each batch and gives on what is to be copied."""
+        for batch in batches:
+            zeroes = batch.only(ZERO)
+            for offset, length, _ in zeroes:
+                self._target.zero(offset, length, punch=self._sparse != "never")
+                self._zeroed += length
+            self._written.add(zeroes)
+            if len(copies := batch.only(SEG_COPY)):
+                yield copies
+
+    def _reader(self, workers: int) -> Any:
+        return make_reader(
+            self._source, None, self._options, workers, writer=self._target, write_sparse=self._sparse == "always"
+        )
+
+    def _read_back(self) -> None:
+        """Compares what was written with what the target's storage now says."""
+        forget: Callable[[], None] = getattr(self._target, "drop_cache", lambda: None)
+        forget()
+        options = ReadOptions(
+            granularity=self._options.granularity, read=self._options.read, workers=self._options.workers,
+            rate=self._options.rate, target_past_cache=True,
+        )  # fmt: skip
+        limited = self._changed or self._only is not None
+        run = Verification(
+            self._source,
+            self._target,
+            options=options,
+            size="ignore",
+            only=[self._written.extents()] if limited else None,
+            shared=False,
+            progress=self._progress,
+            command="verify",
+        )
+        for found in run:
+            first = found[0]
+            raise ContentsDoNotMatch(
+                f"{self._target.url} reads back differently from what was written, first at offset {first.offset} "
+                f"(length {first.length}): the device is not to be trusted, or the source changed meanwhile"
+            )
+        if "buffered" in run.report.target.bytes_by_path and run.report.target.note:
+            self.report.warnings.append(f"{self._target.url} was read back through the page cache: {run.report.target.note}")
+        self.report.extra.update(verified=True, verified_bytes=run.report.bytes_compared + run.report.skipped.get("hole", 0))
+
+    def _sum_up(self) -> None:
+        report = self.report
+        for reader in self._readers:
+            for path, count in reader.bytes_read(0).items():
+                report.source.bytes_by_path[path] = report.source.bytes_by_path.get(path, 0) + count
+        report.extra["copied_bytes"] = sum(reader.written for reader in self._readers)
+        report.extra["zeroed_bytes"] = self._zeroed + sum(reader.punched for reader in self._readers)
+        if self._differences is None:
+            return
+        compared = self._differences.report
+        report.bytes_compared, report.skipped = compared.bytes_compared, compared.skipped
+        report.difference_count, report.differing_bytes = compared.difference_count, compared.differing_bytes
+        report.bytes_by_class, report.method = compared.bytes_by_class, f"changed ({compared.method})"
+        report.warnings += compared.warnings
+        for side, other in ((report.source, compared.source), (report.target, compared.target)):
+            for path, count in other.bytes_by_path.items():
+                side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
+            side.note = side.note or other.note
+
+
+class _Written:
+    """The ranges that were written, in bounded memory: too many are joined over gaps, which only means reading more."""
+
+    def __init__(self) -> None:
+        self._extents = Extents()
+        self._pending: list[Extents] = []
+        self._count = 0
+        self._gap = 0
+
+    def add(self, batch: Extents) -> None:
+        if not len(batch):
+            return
+        self._pending.append(batch.with_kind(Kind.DATA))
+        self._count += len(batch)
+        if self._count >= MAX_WRITTEN // 4:
+            self._settle()
+
+    def extents(self) -> Extents:
+        self._settle()
+        return self._extents
+
+    def _settle(self) -> None:
+        for batch in self._pending:
+            self._extents = self._extents.union(batch)
+        self._pending, self._count = [], 0
+        while len(self._extents) > MAX_WRITTEN:
+            self._gap = max(4096, self._gap * 2)
+            self._extents = self._extents.coalesce(self._gap)

@@ -1,0 +1,127 @@
+"""Which extents of a target changed against its base."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blockdiff._fast import SEG_COMPARE, SEG_DST_HOLE, SEG_SRC_HOLE, Extents, Merge, combine_table
+from blockdiff.engine.options import ReadOptions
+from blockdiff.engine.plan import clip, plan_compare
+from blockdiff.engine.verify import Verification, shared_ranges, span
+from blockdiff.errors import InvalidInput, UnsupportedOperation
+from blockdiff.extent import Kind
+from blockdiff.record import BlockMetadataType, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blockdiff.engine.device import Device
+    from blockdiff.engine.progress import Progress
+
+METHODS = ("auto", "reflink", "content")
+
+_CHANGED = combine_table(lambda kind, _: Kind.ZERO if kind == Kind.DST_ZERO else Kind.DATA)
+_UNSHARED = combine_table(
+    lambda seg, _: Kind.ZERO if seg == SEG_DST_HOLE else Kind.DATA if seg in (SEG_COMPARE, SEG_SRC_HOLE) else None
+)
+_BEYOND = combine_table(lambda kind, _: Kind.DATA if kind == Kind.DATA else Kind.ZERO)
+
+
+class Diff:
+    """The changed extents of ``target`` against ``base`` as a stream of records; ``method`` tells how they are known.
+
+    ``auto`` skips what shares physical storage and reads the rest: exact. ``reflink`` reads no data and takes all that is
+    not shared for changed: it may over-report, never under-report. ``content`` reads all that is not a hole on both sides.
+    ``require`` names the method that must be usable; UnsupportedOperation says why it is not.
+    Bytes of a target that is longer than its base are changed. A kind of zero says that the target reads as zeroes there.
+    """
+
+    def __init__(
+        self,
+        base: Device,
+        target: Device,
+        *,
+        method: str = "auto",
+        require: str | None = None,
+        options: ReadOptions | None = None,
+        offset: int = 0,
+        length: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        for name in (method, require):
+            if name is not None and name not in METHODS:
+                raise InvalidInput(f"unknown method {name!r}: known are {', '.join(METHODS)}")
+        self._base, self._target, self._options = base, target, options or ReadOptions()
+        if self._options.keep_going:
+            raise InvalidInput("a list of changes cannot go on after an unreadable range: a change could be left out")
+        self._offset, self._length = offset, length
+        self._start, self._end = span(offset, length, base, target)
+        self._wanted, self._progress = self._resolve(method, require), progress
+        self.warnings: list[str] = []
+        self.run: Verification | None = None
+        self.changed_bytes = 0
+
+    @property
+    def method(self) -> str:
+        """How the changes are known: ``reflink``, ``reflink+content`` or ``content``."""
+        return self._wanted
+
+    def _resolve(self, method: str, require: str | None) -> str:
+        wanted = require if require not in (None, "auto") else method
+        if require not in (None, "auto", method) and method != "auto":
+            raise InvalidInput(f"--method {method} contradicts --require {require}")
+        if wanted == "content":
+            return "content"
+        refusal = getattr(self._base, "shared_refusal", lambda _: "it is not a file on a file system with reflinks")
+        reason = refusal(self._target)
+        if reason is None:
+            return "reflink" if wanted == "reflink" else "reflink+content"
+        if wanted == "reflink":
+            raise UnsupportedOperation(f"the method reflink cannot be used: {reason}")
+        self.fallback = reason
+        return "content"
+
+    fallback = ""
+    """Why the method reflink was not used, where it could have been."""
+
+    def records(self) -> Iterator[Record]:
+        """The changed extents, one record a batch; capacity is the target's size."""
+        batches = self._by_metadata() if self._wanted == "reflink" else self._by_content()
+        for batch in batches:
+            if len(batch):
+                self.changed_bytes += batch.total()
+                yield Record(BlockMetadataType.VARIABLE_LENGTH, self._target.size, batch)
+
+    def _by_metadata(self) -> Iterator[Extents]:
+        _, shared = shared_ranges(self._base, self._target, self._start, self._end)
+        plan = plan_compare(
+            self._base, self._target, self._start, self._end, granularity=self._options.granularity, shared=shared
+        )
+        yield from Merge(plan, (), _UNSHARED)
+        for device in (self._base, self._target):
+            if what := device.changes():  # type: ignore[attr-defined]
+                self.warnings.append(f"{device.url}: {what}, so the result may be out of date")
+        yield from self._tail()
+
+    def _by_content(self) -> Iterator[Extents]:
+        self.run = Verification(
+            self._base,
+            self._target,
+            options=self._options,
+            size="ignore",
+            offset=self._offset,
+            length=self._length,
+            shared=self._wanted != "content",
+            progress=self._progress,
+            command="diff",
+        )
+        yield from Merge(self.run, (), _CHANGED)
+        self.warnings += self.run.report.warnings
+        yield from self._tail()
+
+    def _tail(self) -> Iterator[Extents]:
+        """What the target has beyond its base."""
+        end = self._target.size if self._length is None else min(self._target.size, self._offset + self._length)
+        start = max(self._base.size, self._offset)
+        if end > start:
+            yield from Merge(clip(self._target.extents(start, end - start), start, end), (), _BEYOND)

@@ -1,0 +1,125 @@
+"""What a verify, copy or audit found: the value that the Python API returns and every output prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from blockdiff._fast import Extents
+from blockdiff.extent import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two devices and how it was read. ``bytes_by_path``: bytes read by mmap, direct and buffered."""
+
+    url: str
+    size: int
+    bytes_by_path: dict[str, int] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def read_path(self) -> str:
+        """``mmap``, ``direct``, ``buffered``, two joined by ``+``, or ``none``."""
+        return "+".join(sorted(self.bytes_by_path, key=lambda path: -self.bytes_by_path[path])) or "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report's JSON form."""
+        return {
+            "url": self.url,
+            "size": self.size,
+            "read_path": self.read_path,
+            "bytes_by_path": dict(self.bytes_by_path),
+            "note": self.note,
+        }
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """The result of comparing two devices. Units are bytes.
+
+    ``identical`` is True only when every byte of the range was compared or is known to be equal, the sizes agree (or the
+    policy is ``min``), nothing was unreadable and nothing was left out. ``differences`` are ascending and coalesced, their
+    kind is their class; ``complete`` is False when the run stopped at the first difference or by an error.
+    """
+
+    command: str
+    source: Side
+    target: Side
+    method: str
+    granularity: int
+    offset: int = 0
+    length: int = 0
+    size_policy: str = "strict"
+    identical: bool = False
+    complete: bool = False
+    differences: Extents = field(default_factory=Extents)
+    difference_count: int = 0
+    differing_bytes: int = 0
+    bytes_by_class: dict[str, int] = field(default_factory=dict)
+    bytes_compared: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    unreadable: Extents = field(default_factory=Extents)
+    warnings: list[str] = field(default_factory=list)
+    workers: int = 1
+    elapsed_seconds: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from both sides together."""
+        return sum(self.source.bytes_by_path.values()) + sum(self.target.bytes_by_path.values())
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Bytes of the range settled a second, read or skipped."""
+        return self.length / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
+
+    def count(self, found: Extents) -> None:
+        """Adds differences to the totals (not to the list)."""
+        self.difference_count += len(found)
+        for kind, total in found.totals().items():
+            label = Kind(kind).label
+            self.bytes_by_class[label] = self.bytes_by_class.get(label, 0) + total
+            self.differing_bytes += total
+
+    def summary_dict(self) -> dict[str, Any]:
+        """The report's JSON form without ``differences``, which may be too long for memory."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "command": self.command,
+            "identical": self.identical,
+            "complete": self.complete,
+            "source": self.source.to_dict(),
+            "target": self.target.to_dict(),
+            "method": self.method,
+            "granularity": self.granularity,
+            "offset": self.offset,
+            "length": self.length,
+            "size_policy": self.size_policy,
+            "difference_count": self.difference_count,
+            "differing_bytes": self.differing_bytes,
+            "bytes_by_class": dict(self.bytes_by_class),
+            "bytes_compared": self.bytes_compared,
+            "bytes_read": self.bytes_read,
+            "skipped": [{"reason": reason, "bytes": count} for reason, count in self.skipped.items()],
+            "unreadable": [{"offset": e.offset, "length": e.length} for e in self.unreadable],
+            "warnings": list(self.warnings),
+            "workers": self.workers,
+            "elapsed_seconds": round(self.elapsed_seconds, 6),
+            **self.extra,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain values, ready for JSON."""
+        return {**self.summary_dict(), "differences": list(difference_dicts(self.differences))}
+
+
+def difference_dicts(extents: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    """Differences in their JSON form."""
+    return ({"offset": e.offset, "length": e.length, "class": Kind(e.kind).label} for e in extents)

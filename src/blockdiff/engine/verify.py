@@ -1,0 +1,154 @@
+"""Proves that two devices are identical, or finds every range that is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blockdiff._fast import Extents
+from blockdiff.engine.compare import Comparison
+from blockdiff.engine.options import ReadOptions
+from blockdiff.engine.plan import plan_compare
+from blockdiff.errors import InvalidInput
+from blockdiff.extent import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from blockdiff.engine.device import Device
+    from blockdiff.engine.progress import Progress
+    from blockdiff.engine.report import VerifyReport
+
+SIZE_POLICIES = ("strict", "min")
+_IGNORE = "ignore"  # the caller deals with what is beyond the common part
+
+
+class Verification:
+    """One verify. Iterate it for batches of differences as they are found; ``report`` is final afterwards.
+
+    ``strict`` also reports ranges where one side has a hole and the other is allocated; ``size`` is the policy for devices
+    of different sizes: ``strict`` reports the part beyond the smaller as different, ``min`` compares the common part only.
+    ``only`` limits the work to these ranges. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    """
+
+    def __init__(
+        self,
+        source: Device,
+        target: Device,
+        *,
+        options: ReadOptions | None = None,
+        strict: bool = False,
+        size: str = "strict",
+        offset: int = 0,
+        length: int | None = None,
+        only: Iterable[Extents] | None = None,
+        first: bool = False,
+        shared: bool = True,
+        progress: Progress | None = None,
+        command: str = "verify",
+    ) -> None:
+        if size not in (*SIZE_POLICIES, _IGNORE):
+            raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
+        self._options = options or ReadOptions()
+        self._source, self._target, self._first, self._size = source, target, first, size
+        start, end = span(offset, length, source, target)
+        method, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
+        plan = plan_compare(
+            source, target, start, end, granularity=self._options.granularity, shared=ranges, only=only
+        )
+        self._comparison = Comparison(
+            source,
+            target,
+            plan,
+            start=start,
+            end=end,
+            options=self._options,
+            command=command,
+            method=method,
+            strict=strict,
+            progress=progress,
+        )
+        self.report: VerifyReport = self._comparison.report
+        self.report.size_policy = size
+
+    def __iter__(self) -> Iterator[Extents]:
+        report = self.report
+        stopped = False
+        for found in self._comparison:
+            yield found[:1] if self._first else found
+            if self._first:
+                stopped = True
+                break
+        if not stopped:
+            yield from self._size_difference()
+        if stopped:
+            report.complete = False
+            report.warnings.append("stopped at the first difference")
+        report.identical = report.complete and not report.difference_count and not len(report.unreadable)
+
+    def _size_difference(self) -> Iterator[Extents]:
+        small, large = sorted((self._source.size, self._target.size))
+        if small == large or self._size == _IGNORE:
+            return
+        if self._size == "min":
+            self.report.warnings.append(
+                f"the sizes differ ({self._source.size} and {self._target.size} bytes): only the common part was compared"
+            )
+            return
+        tail = Extents([(small, large - small, Kind.SIZE)])
+        self.report.count(tail)
+        yield tail
+
+
+def span(offset: int, length: int | None, source: Device, target: Device) -> tuple[int, int]:
+    """The range to compare, checked against both devices."""
+    common, largest = sorted((source.size, target.size))
+    if offset < 0 or (length is not None and length < 0):
+        raise InvalidInput(f"offset {offset} and length {length} must not be negative")
+    if offset > largest or (length is not None and offset + length > largest):
+        asked = f"{offset}" if length is None else f"[{offset}, {offset + length})"
+        raise InvalidInput(f"the range {asked} leaves the devices, which have {source.size} and {target.size} bytes")
+    end = common if length is None else min(common, offset + length)
+    return min(offset, end), end
+
+
+def shared_ranges(source: Device, target: Device, start: int, end: int) -> tuple[str, Iterable[Extents]]:
+    """The method, and the ranges that provably share physical storage (where a backend can tell)."""
+    refusal: Callable[[Device], str | None] | None = getattr(source, "shared_refusal", None)
+    if refusal is None or refusal(target) is not None:
+        return "content", ()
+    return "reflink+content", source.shared_extents(target, start, end - start)  # type: ignore[attr-defined]
+
+
+def verify_devices(
+    source: Device,
+    target: Device,
+    *,
+    on_differences: Callable[[Extents], None] | None = None,
+    max_differences: int | None = None,
+    **options: object,
+) -> VerifyReport:
+    """Compares two open devices and returns the report; ``options`` are those of Verification.
+
+    ``differences`` are collected in the report (24 bytes each), or given to ``on_differences`` in batches as they are
+    found and not collected. ``max_differences`` limits the list, never the totals.
+    """
+    run = Verification(source, target, **options)  # type: ignore[arg-type]
+    parts: list[Extents] = []
+    listed = 0
+    for found in run:
+        room = len(found) if max_differences is None else max(0, max_differences - listed)
+        part = found[:room]
+        listed += len(part)
+        if on_differences is not None and len(part):
+            on_differences(part)
+        elif len(part):
+            parts.append(part)
+    run.report.differences = concatenate(parts)
+    return run.report
+
+
+def concatenate(parts: list[Extents]) -> Extents:
+    """Ascending batches as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Extents.from_buffer(b"".join(bytes(memoryview(part).cast("B")) for part in parts)) if parts else Extents()
