@@ -1,4 +1,4 @@
-"""extra.py NAME: the requirements of one extra of pyproject.toml, one a line (for pip, without building the project)."""
+"""extra.py NAME: the requirements of one extra of pyproject.toml, one a line; the project itself is not built."""
 
 import sys
 import tomllib
