@@ -52,7 +52,8 @@ lint: $(VENV)/.native $(VENV)/.lint $(VENV)/.test ## ruff, mypy and shellcheck
 	$(VENV)/bin/shellcheck scripts/need scripts/venv .ci/run
 
 docs: $(VENV)/.native $(VENV)/.docs ## the documentation as a site in site/; links are checked
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@# no --quiet: it silences the warnings that --strict counts
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 	@echo "the site is in site/index.html"
 
 man: $(VENV)/.native ## manual pages in build/man/
