@@ -1,0 +1,60 @@
+"""What is shipped: an sdist that builds, and a wheel that holds the package and nothing else."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TREE = ROOT / "src/blockdiff"
+
+pytestmark = pytest.mark.skipif(not TREE.is_dir(), reason="the source tree is not here (an installed wheel is tested)")
+
+
+def build(what, source, target):
+    command = [sys.executable, "-m", "build", "--no-isolation", f"--{what}", "--outdir", target, source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (archive,) = Path(target).iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(directory, filter="data")
+    (root,) = directory.iterdir()
+    return root
+
+
+def test_sdist_holds_every_source(unpacked):
+    wanted = {
+        path.relative_to(ROOT) for path in TREE.rglob("*") if path.suffix in {".py", ".pyx", ".pxi", ".pyi", ".h"}
+    }
+    wanted |= {Path(name) for name in ("LICENSE", "README.md", "pyproject.toml", "setup.py", "src/blockdiff/py.typed")}
+    assert sorted(str(path) for path in wanted if not (unpacked / path).is_file()) == []
+
+
+def test_sdist_holds_nothing_built(unpacked):
+    assert [str(path) for path in unpacked.rglob("*") if path.suffix in {".so", ".c", ".o", ".pyc"}] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_wheel_from_the_sdist(unpacked, tmp_path):
+    wheel = build("wheel", unpacked, tmp_path / "wheel")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert [name for name in names if name.startswith("blockdiff/_fast.") and name.endswith(".so")]
+    assert {"blockdiff/py.typed", "blockdiff/_fast.pyi", "blockdiff/__init__.py"} <= set(names)
+    assert [name for name in names if name.endswith((".pyx", ".pxi", ".h", ".c"))] == []
+    assert {name.split("/")[0] for name in names} == {"blockdiff", f"{wheel.name.split('-cp')[0]}.dist-info"}
