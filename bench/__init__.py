@@ -1,0 +1,1 @@
+"""Benchmarks: blockdiff against its peers, in pairs, answers checked. See docs/benchmarking.md."""

@@ -1,0 +1,66 @@
+"""What a run may be told: by an option of ``python -m bench``, else an environment variable, else a default."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes are bytes."""
+
+    quick: bool = False
+    keep: bool = False
+    size: int = 2 * GIB  # of one side of the ordinary pairs
+    reflink_size: int = 4 * GIB  # reading must take long against a start of the interpreter
+    sparse_size: int = 64 * GIB
+    sparse_data: int = 1 * GIB
+    zero_size: int = 1 * GIB
+    entries: int = 1_000_000  # extents of the in-process suites
+    rounds: int = 7
+    base: str = ""  # where the data goes; a directory that exists
+
+
+def flag(name: str) -> bool:
+    return os.environ.get(name, "").lower() not in {"", "0", "no", "false"}
+
+
+def load(*, quick: bool = False, keep: bool = False, gib: float = 0, rounds: int = 0) -> Setting:
+    """The setting from options, each with its environment variable behind it."""
+    quick = quick or flag("BLOCKDIFF_BENCH_QUICK")
+    keep = keep or flag("BLOCKDIFF_BENCH_KEEP")
+    gib = gib or float(os.environ.get("BLOCKDIFF_BENCH_GIB", "0"))
+    rounds = rounds or int(os.environ.get("BLOCKDIFF_BENCH_ROUNDS", "0"))
+    size = int(gib * GIB) // (4 * MIB) * (4 * MIB)
+    base = directory()
+    if quick:
+        size = size or 512 * MIB
+        return Setting(True, keep, size, size, 64 * GIB, 256 * MIB, 256 * MIB, rounds=rounds or 3, base=base)
+    size = size or 2 * GIB
+    return Setting(False, keep, size, max(size, 4 * GIB), rounds=rounds or 7, base=base)
+
+
+def directory() -> str:
+    """Not /tmp when there is a choice: it is often a tmpfs, which has no disk to read from."""
+    named = os.environ.get("BLOCKDIFF_BENCH_DIR")
+    if named:
+        os.makedirs(named, exist_ok=True)
+        return named
+    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
+
+
+def program() -> list[str]:
+    """How to start blockdiff: BLOCKDIFF_BENCH_COMMAND (to race another build), the installed script, or the module."""
+    named = os.environ.get("BLOCKDIFF_BENCH_COMMAND")
+    if named:
+        return shlex.split(named)
+    script = Path(sys.executable).with_name("blockdiff")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "blockdiff"]

@@ -1,0 +1,81 @@
+"""The goals, as data. A ratio is the peer's cost over ours, at least; a limit is in the unit of its metric.
+
+Not reaching one is printed and never fails a run: times belong to machines, answers do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EVERY = "*"
+READING = "blockdiff diff --method content"
+CONVERT = "qemu-img convert + compare"
+UNITS = {"cpu": "x", "wall": "x", "seconds": "s", "milliseconds": "ms", "rate": "M/s", "peak": "MiB"}
+LARGER_IS_BETTER = {"cpu", "wall", "rate"}  # ratios are theirs over ours
+
+
+@dataclass(frozen=True)
+class Target:
+    """``metric`` cpu and wall are ratios against ``peer``; the others are limits of our own."""
+
+    workload: str
+    metric: str
+    peer: str
+    goal: float
+
+    def reached(self, value: float) -> bool:
+        return value >= self.goal if self.metric in LARGER_IS_BETTER else value <= self.goal
+
+
+def hot(folios: str, workers: int) -> str:
+    return f"equal, hot, {folios} folios, {workers} worker{'s' * (workers > 1)}"
+
+
+COLD = "equal, cold"
+SCATTERED = "1 % of blocks differ, hot, all reported"
+SPARSE_COLD = "sparse 64 GiB, cold"
+SPARSE_HOT = "sparse 64 GiB, hot"
+ZEROES = "written zeroes against a hole, hot"
+START = "1 MiB pair, start to end"
+REFLINK = "reflink, 1 % rewritten, cold"
+COPY = "copy 10 % changed and verify, hot"
+EMIT = "JSON of 1 M extents"
+PARSE = "parsing JSON of 1 M extents"
+UNION = "union of two sets of 1 M extents"
+INTERSECT = "intersect of two sets of 1 M extents"
+SUBTRACT = "subtract of two sets of 1 M extents"
+SMALL, LARGE = "4 KiB", "2 MiB"
+
+TARGETS = (
+    Target(hot(SMALL, 1), "cpu", "cmp", 1.5),
+    Target(hot(SMALL, 1), "cpu", "qemu-img compare", 1.8),
+    Target(hot(LARGE, 1), "cpu", "cmp", 1.9),
+    Target(hot(LARGE, 1), "cpu", "qemu-img compare", 2.2),
+    Target(hot(SMALL, 2), "wall", "cmp", 2.5),
+    Target(hot(LARGE, 2), "wall", "cmp", 2.5),
+    Target(COLD, "wall", EVERY, 1.3),
+    Target(COLD, "cpu", EVERY, 2.0),
+    Target(SPARSE_COLD, "cpu", "qemu-img compare", 3.0),
+    Target(SPARSE_HOT, "cpu", "qemu-img compare", 1.3),
+    Target(REFLINK, "wall", READING, 20.0),
+    Target(COPY, "cpu", CONVERT, 1.6),
+    Target(EMIT, "rate", "", 30.0),
+    Target(START, "milliseconds", "", 60.0),
+    Target(UNION, "milliseconds", "", 50.0),
+    Target(INTERSECT, "milliseconds", "", 50.0),
+    Target(SUBTRACT, "milliseconds", "", 50.0),
+)
+
+
+def find(workload: str, metric: str, peer: str) -> Target | None:
+    """The goal of this measurement; one for every peer gives way to one that names it."""
+    for name in (peer, EVERY):
+        for target in TARGETS:
+            if (target.workload, target.metric, target.peer) == (workload, metric, name):
+                return target
+    return None
+
+
+def expected() -> set[str]:
+    """The workloads that have a goal: one that did not run is named."""
+    return {target.workload for target in TARGETS}
