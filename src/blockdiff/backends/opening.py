@@ -38,20 +38,28 @@ def check_type(mode: int, url: str) -> None:
     raise InvalidInput(f"{url} is {what}, not a file or a block device")
 
 
+def check_path(path: str, url: str) -> os.stat_result:
+    """The stat of a regular file or block device; DeviceError when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise failure(error, url, "open") from error
+    except ValueError as error:  # a zero byte in the name
+        raise InvalidInput(f"{url}: {error}") from error
+    check_type(status.st_mode, url)
+    return status
+
+
 def open_checked(path: str, flags: int, url: str) -> int:
     """A descriptor of a regular file or block device.
 
     Never waits for a FIFO's other end, and looks again after opening: the name may point to something else by then.
     """
+    check_path(path, url)
     try:
-        check_type(os.stat(path).st_mode, url)
         fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        if isinstance(error, DeviceError):
-            raise
         raise failure(error, url, "open") from error
-    except ValueError as error:  # a zero byte in the name
-        raise InvalidInput(f"{url}: {error}") from error
     try:
         check_type(os.fstat(fd).st_mode, url)
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)

@@ -1,0 +1,188 @@
+"""Why a target must not be written: somebody else uses it, or it is the source itself."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from blockdiff.backends import sysfs
+from blockdiff.backends.opening import printable
+from blockdiff.errors import DeviceBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blockdiff.backends.filedevice import FileDevice
+
+_LOOP_GET_STATUS64 = 0x4C05  # the same number on every architecture
+_LOOP_INFO = struct.Struct("=5Q")  # the head of struct loop_info64: device, inode, rdevice, offset, sizelimit
+_LOOP_INFO_SIZE = 232
+_FLOCK = struct.Struct("hhqqi4x")
+_SECTOR = 512  # the unit of /sys, whatever the device's sectors are
+
+
+class Place(NamedTuple):
+    """A range of a file or device, where another device's bytes really are."""
+
+    key: tuple[str, int, int]
+    start: int
+    end: int
+
+    def overlaps(self, other: Place) -> bool:
+        """True when the two have bytes in common."""
+        return self.key == other.key and self.start < other.end and other.start < self.end
+
+
+class Loop(NamedTuple):
+    """What a loop device is made of."""
+
+    backing: tuple[str, int, int]
+    offset: int
+    limit: int
+
+
+def identity(status: os.stat_result) -> tuple[str, int, int]:
+    """Equal for two names of one file or block device."""
+    if stat.S_ISBLK(status.st_mode):
+        return ("block", status.st_rdev, 0)
+    return ("file", status.st_dev, status.st_ino)
+
+
+def reasons(path: str) -> list[str]:
+    """Who uses the file or block device, one sentence each; empty when nobody is seen."""
+    status = os.stat(path)
+    found = _block_reasons(status.st_rdev) if stat.S_ISBLK(status.st_mode) else _locks(path)
+    found += [f"it is swap space ({printable(swap)})" for swap in sysfs.swaps() if _uses(swap, status)]
+    key = identity(status)
+    for loop in sysfs.loops():
+        info = loop_info(loop)
+        if info and info.backing == key:
+            found.append(f"{loop} is made of it")
+    return found
+
+
+def refuse_if_in_use(path: str, url: str) -> None:
+    """Raises DeviceBusy with all the reasons."""
+    found = reasons(path)
+    if found:
+        raise busy(url, found)
+
+
+def busy(url: str, found: Sequence[str]) -> DeviceBusy:
+    """The refusal, in words."""
+    return DeviceBusy(f"refusing to write to {url}: {'; '.join(found)} (--force overrides)", reasons=tuple(found))
+
+
+def same_device(a: FileDevice, b: FileDevice) -> str:
+    """How the two devices have storage in common, in words; empty when they do not, as far as the kernel tells.
+
+    Sees links of any kind, loop devices on one of the two (or on one and the same file), partitions and their disk.
+    """
+    if a.identity == b.identity:
+        return f"{b.url} is {a.url}" if a.path == b.path else f"{b.url} and {a.url} are two names of one device"
+    places_a, places_b = places(a), places(b)
+    if any(p.overlaps(q) for p in places_a for q in places_b):
+        return f"{b.url} has storage in common with {a.url}"
+    return ""
+
+
+def refuse_if_same(source: FileDevice, target: FileDevice) -> None:
+    """Raises DeviceBusy when writing the target would change the source."""
+    reason = same_device(source, target)
+    if reason:
+        raise busy(target.url, [reason])
+
+
+def places(device: FileDevice) -> list[Place]:
+    """Where the device's bytes are: itself, and below it the disk of a partition, the backing of a loop device, ..."""
+    found = [Place(device.identity, 0, device.size)]
+    while found[-1].key[0] == "block" and len(found) < 16:
+        below = _below(found[-1])
+        if below is None:
+            break
+        found.append(below)
+    return found
+
+
+def loop_info(loop: str) -> Loop | None:
+    """What a loop device is made of; None when it is no loop device, is free, or may not be asked."""
+    try:
+        fd = os.open(loop, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        raw = fcntl.ioctl(fd, _LOOP_GET_STATUS64, bytes(_LOOP_INFO_SIZE))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    device, inode, rdevice, offset, limit = _LOOP_INFO.unpack_from(raw)
+    key = ("block", rdevice, 0) if rdevice else ("file", device, inode)
+    return Loop(key, offset, limit)
+
+
+def _below(place: Place) -> Place | None:
+    rdev = place.key[1]
+    directory = sysfs.node(rdev)
+    if os.path.exists(f"{directory}/partition"):
+        disk = sysfs.device_number(sysfs.read_text(f"{os.path.dirname(directory)}/dev"))
+        start = int(sysfs.read_text(f"{directory}/start") or 0) * _SECTOR
+        return None if disk is None else Place(("block", disk, 0), place.start + start, place.end + start)
+    info = loop_info(sysfs.name(rdev)) if os.path.exists(f"{directory}/loop") else None
+    if info is None:
+        return None
+    return Place(info.backing, place.start + info.offset, place.end + info.offset)
+
+
+def _block_reasons(rdev: int) -> list[str]:
+    found = []
+    mounts = sysfs.mounts()
+    for number in sysfs.relatives(rdev):
+        who = "it" if number == rdev else sysfs.name(number)
+        points = dict.fromkeys(m.point for m in mounts if m.device == number or _mounted_from(m, number))
+        found += [f"{who} is mounted on {printable(point)}" for point in points]
+        found += [f"{holder} is built on {who}" for holder in sysfs.holders(number)]
+        if number != rdev:
+            found += [f"{who} is swap space" for swap in sysfs.swaps() if _number_of(swap) == number]
+    return found
+
+
+def _mounted_from(mount: sysfs.Mount, number: int) -> bool:
+    """Btrfs and others mount under a number of their own and name the device as source."""
+    return os.major(mount.device) == 0 and mount.source.startswith("/") and _number_of(mount.source) == number
+
+
+def _number_of(path: str) -> int | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
+
+
+def _uses(path: str, status: os.stat_result) -> bool:
+    try:
+        return identity(os.stat(path)) == identity(status)
+    except OSError:
+        return False
+
+
+def _locks(path: str) -> list[str]:
+    """Running virtual machines lock their images; asking for a write lock on all bytes tells."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return []
+    try:
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
+    if kind == fcntl.F_UNLCK:
+        return []
+    return [f"process {pid} has locked it" if pid > 0 else "another process, such as a virtual machine, has locked it"]
