@@ -5,8 +5,10 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from blockdiff.errors import DeviceError, InvalidInput, OutOfOrder, ShortRead
@@ -15,3 +17,4 @@ from blockdiff.extent import Extent, Kind
 cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
 
 include "extents.pxi"
+include "format.pxi"
