@@ -9,6 +9,11 @@ from libc cimport errno as errno_
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strerror
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from blockdiff.errors import DeviceError, InvalidInput, OutOfOrder, ShortRead
 from blockdiff.extent import Extent, Kind
@@ -18,3 +23,4 @@ cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
 include "extents.pxi"
 include "compare.pxi"
 include "fdmap.pxi"
+include "format.pxi"
