@@ -1,0 +1,5 @@
+"""``python -m blockdiff``."""
+
+from blockdiff.cli.main import main
+
+main()

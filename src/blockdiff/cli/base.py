@@ -1,0 +1,21 @@
+"""The classes that commands are made of: rich-click's when help is asked for, click's own otherwise.
+
+rich-click takes longer to import than a small verify takes to run.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING or not {"-h", "--help"}.intersection(sys.argv):
+    Command, Group = click.Command, click.Group
+else:
+    import rich_click
+
+    rich_click.rich_click.TEXT_MARKUP = None
+    Command, Group = rich_click.RichCommand, rich_click.RichGroup
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

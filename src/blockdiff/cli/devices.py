@@ -1,0 +1,31 @@
+"""Opens what the command line names, and closes it again."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from blockdiff.engine.registry import open_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def opened(source: str | None, target: str, list_file: str | None, **target_options: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """The two devices (source None where there is none) and the list of extents, checked against the target."""
+    with ExitStack() as stack:
+        first = None
+        if source is not None:
+            first = open_device(source)
+            stack.callback(first.close)
+        second = open_device(target, **target_options)
+        stack.callback(second.close)
+        listed = None
+        if list_file is not None:
+            from blockdiff.engine.extentlist import open_list
+
+            largest = max(device.size for device in (first, second) if device is not None)
+            listed = open_list(list_file, capacity=largest)
+            stack.callback(listed.close)
+        yield first, second, listed

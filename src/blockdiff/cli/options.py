@@ -1,0 +1,86 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blockdiff.engine.options import READ_MODES, ReadOptions
+from blockdiff.errors import BlockdiffError
+from blockdiff.units import parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Size(click.ParamType):
+    """Bytes, with K, M, G, T."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_size(value, param.opts[0] if param else "size")
+        except BlockdiffError as error:
+            self.fail(str(error), param, ctx)
+
+
+REPORT_FORMATS = ("human", "json", "jsonl", "table")
+LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd")
+
+
+def output_options(formats: tuple[str, ...]) -> Decorator:
+    """-o, -q, -v, --progress."""
+    return _stack(
+        click.option("-o", "--output", type=click.Choice(formats), default="human", show_default=True, help="Output format."),
+        click.option("-q", "--quiet", is_flag=True, help="No list, no summary, no progress: the exit code says it."),
+        click.option("-v", "--verbose", count=True, help="Say more about how and why."),
+        click.option(
+            "--progress",
+            "progress_mode",
+            type=click.Choice(("auto", "bar", "json", "none")),
+            default="auto",
+            show_default=True,
+            help="Progress on stderr: auto shows a bar on a terminal, json a line a second.",
+        ),
+    )
+
+
+def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
+    """--granularity, --read, --workers, --rate, and where they fit --offset, --length, --keep-going."""
+    options = [
+        click.option("--granularity", type=Size(), default="4K", show_default=True, help="Unit of reporting, 512 to 1M."),
+        click.option(
+            "--read",
+            "read_mode",
+            type=click.Choice(READ_MODES),
+            default="auto",
+            show_default=True,
+            help="Read path: auto asks the page cache, 8 MiB at a time.",
+        ),
+        click.option("--workers", type=click.IntRange(0, 64), default=0, help="Reading threads.  [default: by processors]"),
+        click.option("--rate", type=Size(), default=0, help="Read at most this many bytes a second of each device."),
+    ]
+    if window:
+        options += [
+            click.option("--offset", type=Size(), default=0, help="Begin at this byte."),
+            click.option("--length", type=Size(), default=None, help="Look at this many bytes only."),
+        ]
+    if keep_going:
+        options.append(
+            click.option("--keep-going", is_flag=True, help="Go on after a read error; what is unreadable is never equal.")
+        )
+    return _stack(*options)
+
+
+def gather(read_mode: str, granularity: int, workers: int, rate: int, keep_going: bool = False) -> ReadOptions:
+    """The reading options as the engine takes them."""
+    return ReadOptions(granularity=granularity, read=read_mode, workers=workers, rate=rate, keep_going=keep_going)
+
+
+def _stack(*decorators: Any) -> Decorator:
+    return lambda function: functools.reduce(lambda f, decorate: decorate(f), reversed(decorators), function)

@@ -1,0 +1,119 @@
+"""``blockdiff verify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blockdiff.cli.base import CONTEXT, Command
+from blockdiff.cli.devices import opened
+from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
+from blockdiff.cli.progress import make_progress
+from blockdiff.cli.report import ReportWriter, differing, how_read, make_writer
+from blockdiff.engine.verify import SIZE_POLICIES, Verification
+from blockdiff.errors import BlockdiffError, DeviceError
+from blockdiff.units import format_size
+
+if TYPE_CHECKING:
+    from blockdiff.engine.report import VerifyReport
+
+UNREADABLE = DeviceError.exit_code
+
+
+@click.command("verify", cls=Command, context_settings=CONTEXT)
+@click.argument("src")
+@click.argument("dst")
+@click.option("--first", is_flag=True, help="Stop at the first difference.")
+@click.option("--max-differences", type=click.IntRange(0), default=None, help="List at most so many; counting goes on.")
+@click.option("--extents", "list_file", metavar="FILE", help="Compare only the ranges that FILE lists (-: stdin).")
+@click.option("--strict", is_flag=True, help="A hole and allocated zeroes differ too.")
+@click.option(
+    "--size",
+    "size_policy",
+    type=click.Choice(SIZE_POLICIES),
+    default="strict",
+    show_default=True,
+    help="Devices of different sizes: strict calls the rest different, min compares the common part.",
+)
+@read_options(keep_going=True)
+@output_options(REPORT_FORMATS)
+def command(
+    src: str,
+    dst: str,
+    first: bool,
+    max_differences: int | None,
+    list_file: str | None,
+    strict: bool,
+    size_policy: str,
+    offset: int,
+    length: int | None,
+    output: str,
+    quiet: bool,
+    verbose: int,
+    progress_mode: str,
+    **reading: Any,
+) -> int:
+    """Prove that DST is identical to SRC, or list every range that differs. Reads only.
+
+    Each range has a class: data, src-zero (zeroes in SRC only), dst-zero, bit-flip (one bit), size (beyond the smaller).
+    Exit code 0 identical, 1 different, 3 something could not be read: that is never called identical.
+
+    \b
+    Examples:
+      blockdiff verify /dev/vg0/data replica.img
+      blockdiff verify -o json disk.img replica.img > report.json
+      blockdiff verify --extents changed.json disk.img replica.img
+      blockdiff verify --first -q a.img b.img && echo identical
+      blockdiff verify --rate 200M /dev/sdb /dev/sdc
+    """
+    progress = make_progress(progress_mode, quiet=quiet)
+    writer = make_writer(output, progress, quiet=quiet)
+    with opened(src, dst, list_file) as (source, target, listed):
+        run = Verification(
+            source,
+            target,
+            options=gather(**reading),
+            strict=strict,
+            size=size_policy,
+            offset=offset,
+            length=length,
+            only=listed.batches() if listed else None,
+            first=first,
+            progress=progress,
+        )
+        _stream(run, writer, max_differences)
+        writer.end(run.report, _result(run.report, verbose))
+    return exit_code(run.report)
+
+
+def _stream(run: Verification, writer: ReportWriter, limit: int | None) -> None:
+    """Writes the differences as they come, at most ``limit`` of them."""
+    listed = 0
+    try:
+        for found in run:
+            shown = found if limit is None else found[: max(0, limit - listed)]
+            listed += len(shown)
+            if len(shown):
+                writer.differences(shown)
+    except BlockdiffError as error:
+        writer.trouble(run.report, error)
+        raise
+
+
+def exit_code(report: VerifyReport) -> int:
+    """0 identical, 1 different; trouble wins over both."""
+    if len(report.unreadable):
+        return UNREADABLE
+    return 0 if report.identical else 1
+
+
+def _result(report: VerifyReport, verbose: int) -> list[str]:
+    if len(report.unreadable):
+        found = f", and {differing(report)}" if report.difference_count else ""
+        verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read{found}"
+    elif report.identical:
+        verdict = f"identical: {report.length:,} bytes"
+    else:
+        verdict = f"different: {differing(report)}"
+    return [verdict, *how_read(report, verbose=verbose), *(f"warning: {text}" for text in report.warnings)]
