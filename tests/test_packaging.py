@@ -55,6 +55,7 @@ def test_wheel_from_the_sdist(unpacked, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert [name for name in names if name.startswith("blockdiff/_fast.") and name.endswith(".so")]
-    assert {"blockdiff/py.typed", "blockdiff/_fast.pyi", "blockdiff/__init__.py"} <= set(names)
+    wanted = {str(path.relative_to(TREE.parent)) for path in TREE.rglob("*") if path.suffix in {".py", ".pyi", ".typed"}}
+    assert wanted - set(names) == set()
     assert [name for name in names if name.endswith((".pyx", ".pxi", ".h", ".c"))] == []
     assert {name.split("/")[0] for name in names} == {"blockdiff", f"{wheel.name.split('-cp')[0]}.dist-info"}
