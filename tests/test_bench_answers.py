@@ -3,19 +3,23 @@
 import json
 import os
 import sys
+import tempfile
 
 import pytest
 
 pytest.importorskip("bench", reason="the benchmarks are in the source tree, not in a wheel")
-from bench import cache, data, peers, report, result, runner, targets
+from bench import cache, data, peers, report, result, runner, setting, targets
 
 SIZE = 4 << 20
 FOUND = [peer for peer in peers.PEERS if peer.present]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return data.Store(str(tmp_path_factory.mktemp("bench")))
+def store():
+    """Where the benchmarks' data goes: a disk, not a tmpfs, which cannot evict."""
+    made = data.Store(tempfile.mkdtemp(prefix="blockdiff-bench-", dir=setting.directory()))
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="module", params=["equal", "scattered", "rewritten", "zeroes", "sparse"])
@@ -29,9 +33,8 @@ def naive(pair):
     """Every byte that differs, one by one."""
     with open(pair.source, "rb") as a, open(pair.target, "rb") as b:
         sides = a.read(), b.read()
-    blocks = [
-        start for start in range(0, len(sides[0]), 4096) if len({side[start : start + 4096] for side in sides}) == 2
-    ]
+    starts = range(0, len(sides[0]), 4096)
+    blocks = [start for start in starts if sides[0][start : start + 4096] != sides[1][start : start + 4096]]
     return [i for start in blocks for i in range(start, start + 4096) if sides[0][i] != sides[1][i]]
 
 
