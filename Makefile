@@ -13,8 +13,8 @@ NATIVE := setup.py $(wildcard src/blockdiff/*.pyx src/blockdiff/*.pxd src/blockd
 PIP := $(PY) -m pip --disable-pip-version-check install -q
 
 # The benchmark suite: the full one, and the subset whose ratios every CI run prints.
-BENCH := $(PY) -m pytest bench -m benchmark
-BENCH_CI := $(BENCH) -k ci
+BENCH := $(PY) -m bench
+BENCH_CI := $(BENCH) --quick
 
 # What drives the extension; under sanitizers, without the tests that measure memory.
 ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends)

@@ -1,10 +1,12 @@
-"""``python -m bench [--quick] [pytest options]``: all benchmarks, the table at the end."""
+"""``python -m bench [--quick] [pytest options and files]``: all benchmarks, the table at the end."""
 
+import os
 import sys
-from pathlib import Path
 
 import pytest
 
-HERE = str(Path(__file__).parent)
-# The marker expression outweighs a default one that leaves benchmarks out; timeouts would end long races.
-sys.exit(pytest.main([HERE, "-m", "benchmark", "-o", "timeout=0", "-q", *sys.argv[1:]]))
+words = sys.argv[1:]
+if not any(os.path.exists(word.partition("::")[0]) for word in words if not word.startswith("-")):
+    words.append(os.path.dirname(__file__))
+# The marker expression outweighs a default one that leaves benchmarks out; a long race is not a hung test.
+sys.exit(pytest.main(["-m", "benchmark", "-o", "faulthandler_timeout=0", "-q", *words]))

@@ -11,7 +11,7 @@ import pytest
 from bench import cache, machine, mount, peers, report, setting
 from bench.data import Pair, Store
 from bench.result import Result, now
-from bench.runner import Command, Race
+from bench.runner import Call, Command, Race
 from bench.setting import Setting
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "bench":
-            item.add_marker(pytest.mark.benchmark)
+            item.add_marker(pytest.mark.timeout(0))  # long races are meant
 
 
 @pytest.fixture(scope="session")
@@ -83,14 +83,16 @@ def reflinked(store: Store, chosen: Setting, found: Result) -> Iterator[Pair]:
 def race(benchmark: Any, chosen: Setting, found: Result) -> Callable[..., Race]:
     """``race(workload, ours, peers)``: alternating rounds, recorded; pytest-benchmark times our command in it."""
 
-    def run(workload: str, ours: Command, others: Sequence[Command], *, warm_up: bool = True) -> Race:
+    def run(workload: str, ours: Command | Call, others: Sequence[Command | Call], *, warm_up: bool = True) -> Race:
         contest = Race(ours, others)
         if warm_up:
             contest.warm_up()
-        benchmark.group, benchmark.name = "whole commands", workload
+        benchmark.group = "in process" if isinstance(ours, Call) else "whole commands"
+        benchmark.name = workload
         benchmark.pedantic(contest.run_ours, setup=contest.run_peers, rounds=chosen.rounds, iterations=1)
         found.add_race(workload, contest)
-        found.add(workload, "peak", contest.peak(ours.name) / 1024)
+        if isinstance(ours, Command):
+            found.add(workload, "peak", contest.peak(ours.name) / 1024)
         benchmark.extra_info["ratios"] = {peer.name: round(contest.ratio(peer.name, "cpu"), 3) for peer in others}
         return contest
 

@@ -137,7 +137,8 @@ class Store:
 
     def zeroes(self, size: int) -> Pair:
         """Zeroes that were written, against a hole."""
-        written = self.made("zeroes", size, lambda path: write(path, (bytes(CHUNK) for _ in range(size // CHUNK))))
+        zeroes = (bytes(min(CHUNK, size - offset)) for offset in range(0, size, CHUNK))
+        written = self.made("zeroes", size, lambda path: write(path, zeroes))
         hole = self.made("hole", size, lambda path: write(path, (), size))
         return Pair(written, hole, Truth(size), size)
 

@@ -20,6 +20,12 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 EXPLAINED = "A ratio is the peer's cost over blockdiff's, the median over the rounds; above 1 blockdiff is ahead."
 
 
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    """By workload as in the list of goals, not as the files of the suites are named."""
+    place = {workload: number for number, workload in enumerate(targets.ORDER)}
+    return sorted(rows, key=lambda row: place.get(row.workload, len(place)))
+
+
 def figure(metric: str, value: float) -> str:
     unit = targets.UNITS[metric]
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
@@ -122,11 +128,11 @@ def markdown(found: Result) -> str:
         [f"Run of {found.started} ({kind}, {found.rounds} rounds). {EXPLAINED}"],
         machine(found.machine),
         ["### Goals"],
-        goals(found.rows),
+        goals(ordered(found.rows)),
         ["### Every peer"],
-        ratios(found.rows),
+        ratios(ordered(found.rows)),
         ["### Without a peer"],
-        own(found.rows),
+        own(ordered(found.rows)),
         ["### Data"],
         [f"- {workload}: {'; '.join(dict.fromkeys(texts))}" for workload, texts in found.notes.items()],
         ["### Not run"],
@@ -138,9 +144,9 @@ def markdown(found: Result) -> str:
 def terminal(found: Result) -> str:
     """The summary at the end of a run."""
     parts = [
-        goals(found.rows),
-        ratios(found.rows),
-        own(found.rows),
+        goals(ordered(found.rows)),
+        ratios(ordered(found.rows)),
+        own(ordered(found.rows)),
         [f"{workload}: {'; '.join(dict.fromkeys(texts))}" for workload, texts in found.notes.items()],
         ["not run:", *absences(found)] if absences(found) else [],
     ]

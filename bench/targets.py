@@ -67,6 +67,12 @@ TARGETS = (
 )
 
 
+ORDER = (
+    *(hot(folios, workers) for folios in (SMALL, LARGE) for workers in (1, 2)),
+    *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
+)
+
+
 def find(workload: str, metric: str, peer: str) -> Target | None:
     """The goal of this measurement; one for every peer gives way to one that names it."""
     for name in (peer, EVERY):

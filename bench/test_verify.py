@@ -51,7 +51,7 @@ def test_equal_cold(race: Racer, found: Result, store: Store, chosen: Setting) -
 
 def test_scattered_hot(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:
     pair = store.scattered(chosen.size)
-    cache.warm(pair.paths)
+    cache.warm_large(pair.paths)
     told(targets.SCATTERED, pair)
     others = [peer.command(pair, nothing) for peer in peers.present(pair)]
     race(targets.SCATTERED, peers.verify(pair, nothing, "--workers", "1"), others)
