@@ -85,6 +85,7 @@ BLKDISCARD: Final[int]
 BLKZEROOUT: Final[int]
 BLKROGET: Final[int]
 FS_IOC_FSGETXATTR: Final[int]
+BTRFS_IOC_FS_INFO: Final[int]
 
 def map_fd(fd: int, start: int, end: int, max_extents: int = 4096) -> Extents: ...
 def fiemap_fd(fd: int, start: int, end: int, sync: bool = True, max_extents: int = 512) -> tuple[bytes, int]: ...

@@ -5,25 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from blockdiff.backends.filedevice import FileDevice
 from blockdiff.backends.inuse import busy, refuse_if_in_use
 from blockdiff.backends.opening import check_path, create, is_read_only, open_checked, printable
 from blockdiff.errors import DeviceError
 
+if TYPE_CHECKING:
+    from blockdiff.locator import Locator
+
 __all__ = ["FileDevice", "open_device"]
 
 
-class HasPath(Protocol):
-    """A locator of this scheme."""
-
-    @property
-    def rest(self) -> str: ...
-
-
 def open_device(
-    target: str | bytes | os.PathLike[str] | HasPath,
+    target: str | bytes | os.PathLike[str] | Locator,
     *,
     writable: bool = False,
     create_size: int | None = None,
@@ -62,7 +58,7 @@ def _open_target(path: str, url: str, *, force: bool) -> int:
         raise busy(url, ["somebody holds it exclusively, such as a mount elsewhere, RAID or swap"]) from error
 
 
-def _path_of(target: str | bytes | os.PathLike[str] | HasPath) -> str:
+def _path_of(target: str | bytes | os.PathLike[str] | Locator) -> str:
     if isinstance(target, (str, bytes, os.PathLike)):
         return os.fsdecode(target)
     return os.fsdecode(target.rest)

@@ -41,6 +41,7 @@ cdef extern from "sys.h" nogil:
     unsigned long _BLKZEROOUT "BLKZEROOUT"
     unsigned long _BLKROGET "BLKROGET"
     unsigned long _FS_IOC_FSGETXATTR "FS_IOC_FSGETXATTR"
+    unsigned long _BTRFS_IOC_FS_INFO "BTRFS_IOC_FS_INFO"
 
 FIEMAP_LAST = _EXTENT_LAST
 FIEMAP_UNKNOWN = _EXTENT_UNKNOWN
@@ -63,6 +64,7 @@ BLKDISCARD = _BLKDISCARD
 BLKZEROOUT = _BLKZEROOUT
 BLKROGET = _BLKROGET
 FS_IOC_FSGETXATTR = _FS_IOC_FSGETXATTR
+BTRFS_IOC_FS_INFO = _BTRFS_IOC_FS_INFO
 
 cdef Py_ssize_t MAX_MAP_BATCH = 65536
 
@@ -140,7 +142,7 @@ def shared_map(int fd_a, int fd_b, int64_t start, int64_t end, Py_ssize_t max_ex
 
     Kind 0: both files have this range on one and the same storage, so their bytes are equal. Kind 1: neither has data there
     (hole or unwritten), both read as zeroes. Nothing is said about the rest. ``stable`` is false, and the set empty, when a
-    file changed while the maps were taken, or so recently that a change could not be seen.
+    file changed while the maps were taken, or so recently that a change could not be seen, or ends before ``end``.
     Physical addresses prove something on one file system only: ask ``backends.reflink.reflink_refusal`` first.
     """
     cdef bd_fmap a, b

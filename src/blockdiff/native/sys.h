@@ -8,6 +8,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/falloc.h>
@@ -22,6 +23,8 @@
 #include <unistd.h>
 
 #include "extent.h"
+
+enum { BD_MAP_DATA = 0, BD_MAP_ZERO = 1, BD_MAP_HOLE = 2 };
 
 
 /* ---- data and holes ---- */
@@ -41,7 +44,7 @@ static int bd_push_rest(int fd, int64_t pos, int64_t end, bd_vec *out)
     int64_t size = st.st_size < end ? st.st_size : end;
     if (size < pos)
         size = pos;
-    if (bd_push_joined(out, pos, size - pos, BD_HOLE) < 0 || bd_push_joined(out, size, end - size, BD_DATA) < 0)
+    if (bd_push_joined(out, pos, size - pos, BD_MAP_HOLE) < 0 || bd_push_joined(out, size, end - size, BD_MAP_DATA) < 0)
         return -ENOMEM;
     return 0;
 }
@@ -65,7 +68,7 @@ static int bd_map_step(int fd, int64_t *pos, int64_t end, bd_vec *out)
             data = *pos;
         if (data > end)
             data = end;
-        if (bd_push_joined(out, *pos, data - *pos, BD_HOLE) < 0)
+        if (bd_push_joined(out, *pos, data - *pos, BD_MAP_HOLE) < 0)
             return -ENOMEM;
         *pos = data;
         if (data == end)
@@ -78,7 +81,7 @@ static int bd_map_step(int fd, int64_t *pos, int64_t end, bd_vec *out)
         else if (hole <= data)              /* punched between the two calls; calling it data is always right */
             hole = end - data < 4096 ? end : data + 4096;
     }
-    if (bd_push_joined(out, data, hole - data, BD_DATA) < 0)
+    if (bd_push_joined(out, data, hole - data, BD_MAP_DATA) < 0)
         return -ENOMEM;
     *pos = hole;
     return 0;
@@ -165,7 +168,7 @@ static int bd_fmap_at(bd_fmap *m, int64_t pos, int64_t *until, uint64_t *physica
     return bd_extent_state(e->fe_flags);
 }
 
-/* Walks the intervals of both maps: BD_DATA where both are one and the same storage, BD_ZERO where neither has data. */
+/* Walks the intervals of both maps: BD_MAP_DATA where both are one and the same storage, BD_MAP_ZERO where neither has data. */
 static int bd_shared_walk(bd_fmap *a, bd_fmap *b, int64_t start, int64_t end, bd_vec *out)
 {
     for (int64_t pos = start; pos < end;) {
@@ -177,9 +180,9 @@ static int bd_shared_walk(bd_fmap *a, bd_fmap *b, int64_t start, int64_t end, bd
         if (to > end)
             to = end;
         if (sa == BD_ST_SHARED && sb == BD_ST_SHARED && pa == pb)
-            rc = bd_push_joined(out, pos, to - pos, BD_DATA);
+            rc = bd_push_joined(out, pos, to - pos, BD_MAP_DATA);
         else if (sa <= BD_ST_UNWRITTEN && sb <= BD_ST_UNWRITTEN)
-            rc = bd_push_joined(out, pos, to - pos, BD_ZERO);
+            rc = bd_push_joined(out, pos, to - pos, BD_MAP_ZERO);
         if (rc < 0)
             return -ENOMEM;
         pos = to;
@@ -225,7 +228,9 @@ static int bd_shared_window(int fd_a, int fd_b, int64_t start, int64_t end, uint
         (rc = bd_take_stamp(fd_a, &a1)) < 0 || (rc = bd_take_stamp(fd_b, &b1)) < 0)
         return rc;
     *next = a->covered < b->covered ? a->covered : b->covered;
-    *stable = !bd_fresh(&a0) && !bd_fresh(&b0) && bd_same_stamp(&a0, &a1) && bd_same_stamp(&b0, &b1);
+    /* Past the end of a file that shrank there is no extent, but no zeroes either. */
+    *stable = a0.st.st_size >= end && b0.st.st_size >= end && !bd_fresh(&a0) && !bd_fresh(&b0) &&
+              bd_same_stamp(&a0, &a1) && bd_same_stamp(&b0, &b1);
     return *stable ? bd_shared_walk(a, b, start, *next, out) : 0;
 }
 
