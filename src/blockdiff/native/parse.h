@@ -1,0 +1,75 @@
+/* The words that extent lists are made of, and what was read of one JSON object. No Python here. */
+#ifndef BLOCKDIFF_PARSE_H
+#define BLOCKDIFF_PARSE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BD_WORD 31            /* longest key or text that is looked at; longer ones are unknown */
+#define BD_LONG 255
+#define BD_DEPTH 512          /* deepest nesting of values that are skipped */
+
+enum {
+    BD_BYTE_OFFSET, BD_SIZE_BYTES, BD_OFFSET, BD_LENGTH, BD_START, BD_EXISTS, BD_PRESENT, BD_ZERO, BD_DATA, BD_TYPE,
+    BD_DESCRIPTION, BD_KIND, BD_CLASS, BD_RECORD_TYPE, BD_CAPACITY, BD_METADATA, BD_DIFFERENCES, BD_VERSION, BD_COMMAND, BD_KEYS
+};
+
+static const char *const BD_KEY_NAMES[BD_KEYS] = {
+    "byte_offset", "size_bytes", "offset", "length", "start", "exists", "present", "zero", "data", "type",
+    "description", "kind", "class", "block_metadata_type", "volume_capacity_bytes", "block_metadata", "differences",
+    "schema_version", "command"};
+
+static const uint8_t BD_KEY_LENGTHS[BD_KEYS] = {11, 10, 6, 6, 5, 6, 7, 4, 4, 4, 11, 4, 5, 19, 21, 14, 11, 14, 7};
+
+enum { BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY, BD_T_OBJECT };
+
+typedef struct {
+    int64_t value;            /* of BD_T_INT */
+    int64_t line, column;
+    uint8_t token;
+    uint8_t n;                /* length of the text of BD_T_STRING, or BD_LONG */
+    char text[BD_WORD + 1];
+} bd_field;
+
+typedef struct {
+    uint32_t seen;            /* a bit for each key */
+    bd_field f[BD_KEYS];
+} bd_object;
+
+static inline int bd_key(const char *text, size_t n)
+{
+    for (int i = 0; i < BD_KEYS; i++)
+        if (BD_KEY_LENGTHS[i] == n && text[0] == BD_KEY_NAMES[i][0] && memcmp(text, BD_KEY_NAMES[i], n) == 0)
+            return i;
+    return -1;
+}
+
+static inline int bd_text_is(const bd_field *f, const char *text)
+{
+    return f->token == BD_T_STRING && f->n == strlen(text) && memcmp(f->text, text, f->n) == 0;
+}
+
+/* The kind that a label names; "data" as a class of differences is another one than "data" as a kind. -1: unknown. */
+static inline int bd_label(const bd_field *f, int is_class)
+{
+    static const char *const labels[] = {"data", "zero", "hole", "src-zero", "dst-zero", "bit-flip", "size", "src-hole", "dst-hole"};
+    static const uint8_t kinds[] = {0, 1, 2, 17, 18, 19, 20, 21, 22};
+    for (size_t i = 0; i < sizeof kinds; i++)
+        if (bd_text_is(f, labels[i]))
+            return is_class && i == 0 ? 16 : kinds[i];
+    return -1;
+}
+
+/* nbdinfo's descriptions of base:allocation and of dirty bitmaps. */
+static inline int bd_nbd_kind(const bd_field *f)
+{
+    static const char *const texts[] = {"data", "dirty", "zero", "hole", "hole,zero", "clean"};
+    static const uint8_t kinds[] = {0, 0, 1, 2, 2, 2};
+    for (size_t i = 0; i < sizeof kinds; i++)
+        if (bd_text_is(f, texts[i]))
+            return kinds[i];
+    return -1;
+}
+
+#endif

@@ -1,0 +1,646 @@
+# Extent lists of every known tool, read as a stream of JSON in constant memory.
+
+cdef extern from "parse.h" nogil:
+    enum:
+        BD_WORD, BD_LONG, BD_DEPTH
+        BD_BYTE_OFFSET, BD_SIZE_BYTES, BD_OFFSET, BD_LENGTH, BD_START, BD_EXISTS, BD_PRESENT, BD_ZERO, BD_DATA, BD_TYPE,
+        BD_DESCRIPTION, BD_KIND, BD_CLASS, BD_RECORD_TYPE, BD_CAPACITY, BD_METADATA, BD_DIFFERENCES, BD_VERSION, BD_COMMAND
+        BD_KEYS
+        BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY, BD_T_OBJECT
+    const char *const *BD_KEY_NAMES
+    ctypedef struct bd_field:
+        int64_t value
+        int64_t line
+        int64_t column
+        uint8_t token
+        uint8_t n
+        char *text
+    ctypedef struct bd_object:
+        uint32_t seen
+        bd_field *f
+    int bd_key(const char *text, size_t n)
+    int bd_text_is(const bd_field *f, const char *text)
+    int bd_label(const bd_field *f, int is_class)
+    int bd_nbd_kind(const bd_field *f)
+
+cdef extern from *:
+    """
+    enum { S_START, S_FIRST, S_OBJECT, S_REST, S_LIST_FIRST, S_LIST, S_AFTER, S_TRAILER, S_END };
+    enum { F_NONE, F_LISTER, F_RBD, F_QEMU, F_NBD, F_BLOCKDIFF, F_REPORT };
+    """
+    enum:
+        S_START, S_FIRST, S_OBJECT, S_REST, S_LIST_FIRST, S_LIST, S_AFTER, S_TRAILER, S_END
+        F_NONE, F_LISTER, F_RBD, F_QEMU, F_NBD, F_BLOCKDIFF, F_REPORT
+
+DEF READ_SIZE = 262144
+DEF BATCH = 65536
+
+cdef tuple FORMAT_NAMES = ("empty", "lister", "rbd", "qemu", "nbd", "blockdiff", "report")
+cdef tuple TOKEN_NAMES = ("a number", "a negative number", "a number with a fraction or an exponent",
+                          "a number past 2^63 - 1", "a string", "true", "false", "null", "an array", "an object")
+cdef str ACCEPTED = ("accepted are the JSON of the Kubernetes snapshot-metadata lister, of rbd diff, qemu-img map and "
+                     "nbdinfo --map, and blockdiff's own lists and reports")
+
+
+cdef inline bint is_space(int c) noexcept:
+    return c == 32 or c == 10 or c == 13 or c == 9
+
+
+cdef inline bint is_digit(int c) noexcept:
+    return 48 <= c <= 57
+
+
+cdef class ExtentParser:
+    """Iterates the extents of a JSON list in batches; the format is recognised by its keys.
+
+    ``file`` is opened for bytes. ``format`` ("lister", "rbd", "qemu", "nbd", "blockdiff", "report", or "empty"),
+    ``capacity`` and ``type`` (of records; None when not given) are known as far as the list has been read, ``count`` is
+    the number of extents so far. ``limit`` is a size that no extent may exceed, such as the device's.
+
+    Raises InvalidInput, and OutOfOrder for extents that are unsorted or overlap, with the file's name, line and column.
+    """
+    cdef object read
+    cdef readonly str name
+    cdef bytes chunk
+    cdef const uint8_t *buf
+    cdef Py_ssize_t pos, end
+    cdef int64_t base, line, line_start       # base: where the chunk begins in the file
+    cdef bint at_end, in_array
+    cdef int state, shape
+    cdef bint raw_image                       # qemu-img map of an image without a format
+    cdef readonly int64_t count
+    cdef int64_t capacity_, type_, limit, last_end
+    cdef bd_object outer, entry
+    cdef bd_vec out
+
+    def __cinit__(self, file, str name="extents", *, limit=None):
+        # a pipe's reader gives what is there instead of waiting for a full chunk
+        self.read = getattr(file, "read1", file.read)
+        self.name = name
+        self.chunk = b""
+        self.line = 1
+        self.capacity_ = self.type_ = -1
+        self.limit = -1 if limit is None else to_int64(limit)
+        self.state = S_START
+        memset(&self.out, 0, sizeof(self.out))
+
+    def __dealloc__(self):
+        bd_free(&self.out)
+
+    @property
+    def format(self):
+        return FORMAT_NAMES[self.shape]
+
+    @property
+    def capacity(self):
+        return None if self.capacity_ < 0 else self.capacity_
+
+    @property
+    def type(self):
+        return None if self.type_ < 0 else self.type_
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.state != S_END:
+            self.out.n = 0
+            if bd_reserve(&self.out, BATCH) < 0:
+                raise MemoryError()
+            try:
+                while self.state != S_END and self.out.n < BATCH:
+                    self.step()
+            except BaseException:
+                self.state = S_END
+                raise
+            if self.out.n:
+                return made(&self.out)
+        raise StopIteration
+
+    # ---- errors ----
+
+    cdef int64_t column(self):
+        return self.base + self.pos - self.line_start + 1
+
+    cdef int fail_at(self, int64_t line, int64_t column, what) except -1:
+        raise InvalidInput(f"{self.name}:{line}:{column}: {what}")
+
+    cdef int fail(self, what) except -1:
+        return self.fail_at(self.line, self.column(), what)
+
+    cdef int unexpected(self, wanted) except -1:
+        """Says what is there instead of what was wanted."""
+        cdef int c = self.peek()
+        if c < 0:
+            return self.fail(f"the file ends too early: expected {wanted}")
+        found = repr(chr(c)) if 32 <= c < 127 else f"the byte 0x{c:02x}"
+        return self.fail(f"found {found}, expected {wanted}")
+
+    # ---- bytes ----
+
+    cdef int fill(self) except -2:
+        """Reads the next chunk; gives its first byte, or -1 at the end of the file."""
+        if self.at_end:
+            return -1
+        data = self.read(READ_SIZE)
+        if not isinstance(data, bytes):
+            raise InvalidInput(f"{self.name}: reading gave {type(data).__name__}; it must be opened for bytes and blocking")
+        self.base += self.end
+        self.pos = 0
+        self.chunk = data
+        self.end = len(self.chunk)
+        self.buf = <const uint8_t *>PyBytes_AS_STRING(self.chunk)
+        if self.end == 0:
+            self.at_end = True
+            return -1
+        return self.buf[0]
+
+    cdef inline int peek(self) except -2:
+        return self.buf[self.pos] if self.pos < self.end else self.fill()
+
+    cdef inline int space(self) except -2:
+        """Skips white space; gives the byte after it, or -1 at the end of the file."""
+        cdef int c
+        while True:
+            c = self.buf[self.pos] if self.pos < self.end else self.fill()
+            if not is_space(c):
+                return c
+            self.pos += 1
+            if c == 10:
+                self.line += 1
+                self.line_start = self.base + self.pos
+
+    # ---- values ----
+
+    cdef int literal(self, const char *text, int token) except -1:
+        cdef size_t i = 0
+        while text[i]:
+            if self.peek() != text[i]:
+                self.unexpected("a JSON value: a string, number, array, object, true, false or null")
+            self.pos += 1
+            i += 1
+        return token
+
+    cdef int number(self, int64_t *value) except -1:
+        """Reads a number; the value is that of integers from 0 to 2^63 - 1 only."""
+        cdef int64_t v = 0
+        cdef int c = self.peek(), token = BD_T_INT
+        if c == 45:
+            token = BD_T_NEGATIVE
+            self.pos += 1
+            c = self.peek()
+        if c == 48:
+            self.pos += 1
+            if is_digit(self.peek()):
+                self.fail("a number begins with 0")
+        elif not is_digit(c):
+            self.unexpected("a digit")
+        while is_digit(c := self.peek()):
+            if v > (MAX_OFFSET - (c - 48)) // 10 and token == BD_T_INT:
+                token = BD_T_BIG
+            if token == BD_T_INT:
+                v = v * 10 + (c - 48)
+            self.pos += 1
+        if c == 46:
+            token = BD_T_FLOAT
+            self.pos += 1
+            self.digits()
+            c = self.peek()
+        if c == 101 or c == 69:
+            token = BD_T_FLOAT
+            self.pos += 1
+            c = self.peek()
+            if c == 43 or c == 45:
+                self.pos += 1
+            self.digits()
+        value[0] = v
+        return token
+
+    cdef int digits(self) except -1:
+        if not is_digit(self.peek()):
+            self.unexpected("a digit")
+        while is_digit(self.peek()):
+            self.pos += 1
+        return 0
+
+    cdef int string(self, char *text) except -1:
+        """Reads a string, keeping up to BD_WORD bytes of it; gives its length, or BD_LONG."""
+        cdef int c
+        cdef unsigned n = 0
+        self.pos += 1
+        while True:
+            c = self.buf[self.pos] if self.pos < self.end else self.fill()
+            if c == 34:
+                self.pos += 1
+                return n if n <= BD_WORD else BD_LONG
+            if c < 32:
+                self.unexpected("the rest of a string")
+            elif c == 92:
+                c = self.escape()
+            elif c >= 128:
+                c = self.utf8(c)
+            else:
+                self.pos += 1
+            if n < BD_WORD:
+                text[n] = <char>c
+            n += n <= BD_WORD
+
+    cdef int escape(self) except -1:
+        """Reads an escape in a string; gives the character, or 255 for one outside ASCII."""
+        cdef int c, i, v = 0
+        self.pos += 1
+        c = self.peek()
+        if c != 117:
+            if c < 0 or memchr(b'"\\/bfnrt', c, 8) == NULL:
+                self.unexpected("an escape: one of \" \\ / b f n r t u")
+            self.pos += 1
+            return c if c == 34 or c == 92 or c == 47 else 255
+        self.pos += 1
+        for i in range(4):
+            c = self.peek()
+            if is_digit(c):
+                c -= 48
+            elif 97 <= c | 32 <= 102:
+                c = (c | 32) - 87
+            else:
+                self.unexpected("a hexadecimal digit")
+            v = v * 16 + c
+            self.pos += 1
+        return v if v < 128 else 255
+
+    cdef int utf8(self, int lead) except -1:
+        """Checks one character outside ASCII."""
+        cdef int more = 1 if 0xc2 <= lead <= 0xdf else 2 if lead >> 4 == 0xe else 3 if 0xf0 <= lead <= 0xf4 else 0
+        cdef int low = 0xa0 if lead == 0xe0 else 0x90 if lead == 0xf0 else 0x80
+        cdef int high = 0x9f if lead == 0xed else 0x8f if lead == 0xf4 else 0xbf
+        if more == 0:
+            self.unexpected("UTF-8")
+        self.pos += 1
+        while more:
+            if not low <= self.peek() <= high:
+                self.unexpected("UTF-8")
+            self.pos += 1
+            low = 0x80
+            high = 0xbf
+            more -= 1
+        return 255
+
+    cdef int value(self, bd_field *f) except -1:
+        """Reads any value into a field; the contents of arrays and objects are checked and dropped."""
+        cdef int c = self.space()
+        f.line = self.line
+        f.column = self.base + self.pos - self.line_start + 1
+        if c == 34:
+            f.n = <uint8_t>self.string(f.text)
+            f.token = BD_T_STRING
+        elif c == 123 or c == 91:
+            self.skip(c)
+            f.token = BD_T_OBJECT if c == 123 else BD_T_ARRAY
+        else:
+            f.token = <uint8_t>self.scalar(c, &f.value)
+        return 0
+
+    cdef int scalar(self, int c, int64_t *value) except -1:
+        if c == 116:
+            return self.literal(b"true", BD_T_TRUE)
+        if c == 102:
+            return self.literal(b"false", BD_T_FALSE)
+        if c == 110:
+            return self.literal(b"null", BD_T_NULL)
+        if c == 45 or is_digit(c):
+            return self.number(value)
+        return self.unexpected("a JSON value: a string, number, array, object, true, false or null")
+
+    cdef int skip(self, int c) except -1:
+        """Checks an array or object and drops it, without recursion. ``c`` is its opening bracket."""
+        cdef char is_object[BD_DEPTH]
+        cdef char text[BD_WORD + 1]
+        cdef int64_t number
+        cdef int depth = 0
+        cdef bint opened
+        while True:
+            opened = c == 123 or c == 91
+            if opened:
+                if depth == BD_DEPTH:
+                    self.fail(f"more than {BD_DEPTH} arrays and objects inside each other")
+                is_object[depth] = c == 123
+                depth += 1
+                self.pos += 1
+            elif c == 34:
+                self.string(text)
+            else:
+                self.scalar(c, &number)
+            while True:           # after a value, or behind an opening bracket
+                c = self.space()
+                if c == (125 if is_object[depth - 1] else 93):
+                    self.pos += 1
+                    depth -= 1
+                    if depth == 0:
+                        return 0
+                    opened = False
+                    continue
+                break
+            if not opened:
+                if c != 44:
+                    self.unexpected("a comma or the end of the " + ("object" if is_object[depth - 1] else "array"))
+                self.pos += 1
+                c = self.space()
+            if is_object[depth - 1]:
+                self.key(text)
+                c = self.space()
+
+    cdef int key(self, char *text) except -1:
+        """Reads a key and its colon; gives its length, or BD_LONG."""
+        cdef int n
+        if self.space() != 34:
+            self.unexpected('a key in ""')
+        n = self.string(text)
+        if self.space() != 58:
+            self.unexpected("a colon")
+        self.pos += 1
+        return n
+
+    # ---- objects ----
+
+    cdef int members(self, bd_object *o, bint resumed, bint outer) except -1:
+        """Reads an object's members, from behind its opening bracket or, resumed, from behind a value.
+
+        Gives 0 at its end. In an outer object it gives 1 behind the opening bracket of a list of extents.
+        """
+        cdef char text[BD_WORD + 1]
+        cdef int c, n, key
+        cdef bd_field dropped
+        if not resumed:
+            o.seen = 0
+            if self.space() == 125:
+                self.pos += 1
+                return 0
+        while True:
+            if resumed:
+                c = self.space()
+                if c == 125:
+                    self.pos += 1
+                    return 0
+                if c != 44:
+                    self.unexpected("a comma or the end of the object")
+                self.pos += 1
+            resumed = True
+            n = self.key(text)
+            key = bd_key(text, n) if n <= BD_WORD else -1
+            if key < 0:
+                self.value(&dropped)
+                continue
+            if o.seen >> key & 1:
+                self.fail(f'the key "{BD_KEY_NAMES[key].decode()}" appears twice in one object')
+            o.seen |= 1u << key
+            if outer and (key == BD_METADATA or key == BD_DIFFERENCES) and self.space() == 91:
+                o.f[key].token = BD_T_ARRAY
+                self.pos += 1
+                return 1
+            self.value(&o.f[key])
+
+    cdef int bad(self, bd_object *o, int key, wanted) except -1:
+        cdef bd_field *f = &o.f[key]
+        found = repr(f.text[:f.n].decode("latin-1")) if f.token == BD_T_STRING and f.n <= BD_WORD else TOKEN_NAMES[f.token]
+        return self.fail_at(f.line, f.column, f'extent {self.count}: "{BD_KEY_NAMES[key].decode()}" is {found}, '
+                                              f"expected {wanted}")
+
+    cdef int64_t integer(self, bd_object *o, int key) except -1:
+        if not o.seen >> key & 1:
+            self.fail(f'extent {self.count} has no "{BD_KEY_NAMES[key].decode()}"')
+        if o.f[key].token != BD_T_INT:
+            self.bad(o, key, "an integer from 0 to 2^63 - 1")
+        return o.f[key].value
+
+    cdef int boolean(self, bd_object *o, int key, int missing) except -1:
+        cdef bd_field *f = &o.f[key]
+        if not o.seen >> key & 1:
+            if missing < 0:
+                self.fail(f'extent {self.count} has no "{BD_KEY_NAMES[key].decode()}"')
+            return missing
+        if f.token == BD_T_TRUE or (key == BD_EXISTS and bd_text_is(f, b"true")):
+            return 1
+        if f.token != BD_T_FALSE and not (key == BD_EXISTS and bd_text_is(f, b"false")):
+            self.bad(o, key, "true or false")
+        return 0
+
+    cdef int kind(self, bd_object *o) except -1:
+        cdef int key = BD_KIND if o.seen >> BD_KIND & 1 else BD_CLASS, kind
+        if not o.seen >> key & 1:
+            return 0
+        kind = bd_label(&o.f[key], key == BD_CLASS)
+        if kind < 0:
+            self.bad(o, key, "data, zero, hole, or a class of differences such as src-zero")
+        return kind
+
+    cdef int recognise(self, int shape) except -1:
+        """All entries of a list have the shape of the first."""
+        if self.shape == F_NONE:
+            self.shape = shape
+        elif self.shape != shape:
+            self.fail(f"an entry in the format {FORMAT_NAMES[shape]} in a list in the format {FORMAT_NAMES[self.shape]}")
+        return 0
+
+    # ---- entries ----
+
+    cdef int emit(self, int64_t offset, int64_t length, int kind) except -1:
+        what = None
+        if length <= 0:
+            what = "is empty"
+        elif length > MAX_OFFSET - offset:
+            what = "ends past 2^63 - 1"
+        elif self.capacity_ > 0 and offset + length > self.capacity_:
+            what = f"ends past the capacity {self.capacity_} that the list gives"
+        elif 0 <= self.limit < offset + length:
+            what = f"ends past the end of the device, {self.limit}"
+        if what is not None:
+            self.fail(f"extent {self.count} (offset {offset}, length {length}) {what}")
+        if offset < self.last_end:
+            raise OutOfOrder(
+                f"{self.name}:{self.line}:{self.column()}: extent {self.count} (offset {offset}, length {length}) begins "
+                f"before {self.last_end}, where the one before it ends: extents must be ascending and must not overlap",
+                index=self.count, exit_code=InvalidInput.exit_code)
+        self.last_end = offset + length
+        self.count += 1
+        return vec_push(&self.out, offset, length, <uint8_t>kind)
+
+    cdef int list_entry(self) except -1:
+        """An entry of block_metadata or of differences."""
+        cdef bd_object *o = &self.entry
+        self.members(o, False, False)
+        if self.shape == F_REPORT:
+            return self.emit(self.integer(o, BD_OFFSET), self.integer(o, BD_LENGTH), self.kind(o))
+        return self.emit(self.integer(o, BD_BYTE_OFFSET) if o.seen >> BD_BYTE_OFFSET & 1 else 0,
+                         self.integer(o, BD_SIZE_BYTES), self.kind(o))
+
+    cdef int entry_of_list(self) except -1:
+        """An object that is an extent itself."""
+        cdef bd_object *o = &self.outer
+        cdef int kind
+        if o.seen >> BD_START & 1:
+            return self.qemu_entry(o)
+        if not (o.seen >> BD_OFFSET & 1 and o.seen >> BD_LENGTH & 1):
+            return self.fail(f"an object that is no extent and no record of extents; {ACCEPTED}")
+        if o.seen >> BD_EXISTS & 1:
+            self.recognise(F_RBD)
+            kind = 0 if self.boolean(o, BD_EXISTS, -1) else 1
+        elif o.seen >> BD_TYPE & 1:
+            self.recognise(F_NBD)
+            kind = self.nbd_kind(o)
+        else:
+            self.recognise(F_BLOCKDIFF)
+            kind = self.kind(o)
+        return self.emit(self.integer(o, BD_OFFSET), self.integer(o, BD_LENGTH), kind)
+
+    cdef int nbd_kind(self, bd_object *o) except -1:
+        cdef int kind = -1
+        self.integer(o, BD_TYPE)
+        if o.seen >> BD_DESCRIPTION & 1:
+            kind = bd_nbd_kind(&o.f[BD_DESCRIPTION])
+            if kind < 0:
+                self.bad(o, BD_DESCRIPTION, "data, zero, hole, hole,zero, dirty or clean")
+        else:
+            self.fail(f'extent {self.count} has no "description": its type can mean allocation or a dirty bitmap')
+        return kind
+
+    cdef int qemu_entry(self, bd_object *o) except -1:
+        """An entry of ``qemu-img map``.
+
+        What reads as zeroes without data is a hole in a raw image (known by its first entry: raw images keep offset 0 at 0)
+        and where nothing is present; otherwise it is a zero cluster, which hides the data of a backing file.
+        """
+        cdef int64_t start = self.integer(o, BD_START)
+        cdef bint data = self.boolean(o, BD_DATA, -1), zero = self.boolean(o, BD_ZERO, 0)
+        cdef bint present = self.boolean(o, BD_PRESENT, 1)
+        cdef int kind = 0
+        self.recognise(F_QEMU)
+        if self.count == 0:
+            self.raw_image = start == 0 and o.seen >> BD_OFFSET & 1 and self.integer(o, BD_OFFSET) == 0
+        if not data and (not present or (zero and self.raw_image)):
+            kind = 2
+        elif zero:
+            kind = 1
+        return self.emit(start, self.integer(o, BD_LENGTH), kind)
+
+    # ---- records and reports ----
+
+    cdef int record_facts(self, bd_object *o) except -1:
+        """Type and capacity of a record: they never change within a list."""
+        cdef int64_t v
+        if o.seen >> BD_CAPACITY & 1:
+            v = self.integer(o, BD_CAPACITY)
+            if self.capacity_ >= 0 and self.capacity_ != v:
+                self.bad(o, BD_CAPACITY, f"{self.capacity_} as in the records before")
+            if 0 < v < self.last_end:
+                self.bad(o, BD_CAPACITY, f"at least {self.last_end}, where the last extent ends")
+            self.capacity_ = v
+        if o.seen >> BD_RECORD_TYPE & 1:
+            v = self.integer(o, BD_RECORD_TYPE)
+            if v > 2:
+                self.bad(o, BD_RECORD_TYPE, "0, 1 (fixed length) or 2 (variable length)")
+            if self.type_ >= 0 and self.type_ != v:
+                self.bad(o, BD_RECORD_TYPE, f"{self.type_} as in the records before")
+            self.type_ = v
+        return 0
+
+    cdef int begin_list(self) except -1:
+        if self.outer.seen >> BD_METADATA & 1 and self.outer.seen >> BD_DIFFERENCES & 1:
+            self.fail('"block_metadata" and "differences" in one object')
+        if self.outer.seen >> BD_METADATA & 1:
+            self.recognise(F_LISTER)
+            self.record_facts(&self.outer)
+        else:
+            if self.in_array or self.shape != F_NONE:
+                self.fail("a report beside other entries")
+            self.shape = F_REPORT
+        self.state = S_LIST_FIRST
+        return 0
+
+    cdef int end_object(self) except -1:
+        cdef bd_object *o = &self.outer
+        self.state = S_AFTER
+        if o.seen >> BD_METADATA & 1:
+            if o.f[BD_METADATA].token != BD_T_ARRAY and o.f[BD_METADATA].token != BD_T_NULL:
+                self.bad(o, BD_METADATA, "an array of extents or null")
+            self.recognise(F_LISTER)
+            return self.record_facts(o)
+        if o.seen >> BD_DIFFERENCES & 1:
+            if o.f[BD_DIFFERENCES].token != BD_T_ARRAY:
+                self.bad(o, BD_DIFFERENCES, "an array")
+            self.state = S_TRAILER
+            return 0
+        if o.seen >> BD_VERSION & 1 and o.seen >> BD_COMMAND & 1 and not self.in_array:
+            # the report that ends our lines of differences
+            if self.shape == F_NONE:
+                self.shape = F_REPORT
+            self.recognise(F_REPORT if self.count == 0 else F_BLOCKDIFF)
+            self.state = S_TRAILER
+            return 0
+        return self.entry_of_list()
+
+    # ---- the walk ----
+
+    cdef int begin_object(self) except -1:
+        if self.space() != 123:
+            self.unexpected(f"an object; {ACCEPTED}")
+        self.pos += 1
+        self.state = S_OBJECT
+        return 0
+
+    cdef int begin(self) except -1:
+        cdef int c = self.space()
+        if c < 0:
+            self.fail(f"the file is empty; a list without extents is []; {ACCEPTED}")
+        if self.base + self.pos == 0 and (c == 0xef or c >= 0xfe):
+            self.fail("the file begins with a byte order mark; expected plain UTF-8 without one")
+        if c == 91:
+            self.pos += 1
+            self.in_array = True
+            self.state = S_FIRST
+            return 0
+        if c != 123:
+            self.unexpected(f"an array or an object; {ACCEPTED}")
+        return self.begin_object()
+
+    cdef int step(self) except -1:
+        """One step: about one object."""
+        cdef int c
+        if self.state == S_LIST or self.state == S_LIST_FIRST:
+            return self.step_list()
+        if self.state == S_OBJECT or self.state == S_REST:
+            return self.begin_list() if self.members(&self.outer, self.state == S_REST, True) else self.end_object()
+        if self.state == S_START:
+            return self.begin()
+        c = self.space()
+        if self.state == S_TRAILER or (self.state == S_AFTER and not self.in_array):
+            if c < 0:
+                self.state = S_END
+                return 0
+            return self.unexpected("the end of the file") if self.state == S_TRAILER else self.begin_object()
+        if c == 93:
+            self.pos += 1
+            self.state = S_TRAILER
+            return 0
+        if self.state == S_AFTER:
+            if c != 44:
+                self.unexpected("a comma or the end of the array")
+            self.pos += 1
+        return self.begin_object()
+
+    cdef int step_list(self) except -1:
+        """One entry of the list inside a record or a report."""
+        cdef int c = self.space()
+        if c == 93:
+            self.pos += 1
+            self.state = S_REST
+            return 0
+        if self.state == S_LIST:
+            if c != 44:
+                self.unexpected("a comma or the end of the array")
+            self.pos += 1
+            c = self.space()
+        if c != 123:
+            self.unexpected("an extent: an object")
+        self.pos += 1
+        self.state = S_LIST
+        return self.list_entry()
