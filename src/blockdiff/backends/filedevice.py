@@ -157,6 +157,20 @@ class FileDevice:
             yield batch
             start = batch.end
 
+    def shared_refusal(self, other: object) -> str | None:
+        """Why shared storage cannot tell where the two are equal; None when it can."""
+        if not isinstance(other, FileDevice):
+            return "only regular files can share storage"
+        from blockdiff.backends.reflink import reflink_refusal
+
+        return reflink_refusal(self.fileno(), other.fileno())
+
+    def shared_extents(self, other: FileDevice, start: int = 0, length: int | None = None) -> Iterator[Extents]:
+        """The ranges in which both files are one and the same storage; ask ``shared_refusal`` first."""
+        from blockdiff.backends.reflink import shared_extents
+
+        return shared_extents(self, other, start, length)
+
     def unwritten(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
         """The allocated ranges that read as zeroes, as far as the file system tells (kind ZERO); often nothing.
 

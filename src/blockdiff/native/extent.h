@@ -10,7 +10,7 @@
 
 /* Values of blockdiff.extent.Kind. */
 enum {
-    BD_DATA = 0, BD_ZERO = 1, BD_HOLE = 2,
+    BD_KIND_DATA = 0, BD_KIND_ZERO = 1, BD_KIND_HOLE = 2,
     BD_DIFF_DATA = 16, BD_SRC_ZERO = 17, BD_DST_ZERO = 18, BD_BIT_FLIP = 19, BD_SIZE = 20, BD_SRC_HOLE = 21, BD_DST_HOLE = 22
 };
 

@@ -122,7 +122,7 @@ static int bd_judge(uint8_t seg, const unsigned char *a, const unsigned char *b,
     case BD_SEG_DST_HOLE:
         return bd_scan(a, offset, length, g, strict ? BD_DST_HOLE : BD_NONE, BD_DST_ZERO, out);
     case BD_SEG_MAP:
-        return bd_scan(a, offset, length, g, BD_ZERO, BD_DATA, out);
+        return bd_scan(a, offset, length, g, BD_KIND_ZERO, BD_KIND_DATA, out);
     default:
         return 0;
     }
