@@ -12,20 +12,22 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(source: str | None, target: str, list_file: str | None, **target_options: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """The two devices (source None where there is none) and the list of extents, checked against the target."""
+def opened(
+    source: str | None, target: str, list_file: str | None, *, list_capacity: str = "larger"
+) -> Iterator[tuple[Any, Any, Any]]:
+    """The two devices (source None where there is none) and the list of extents, checked against the larger or the target."""
     with ExitStack() as stack:
         first = None
         if source is not None:
             first = open_device(source)
             stack.callback(first.close)
-        second = open_device(target, **target_options)
+        second = open_device(target)
         stack.callback(second.close)
         listed = None
         if list_file is not None:
             from blockdiff.engine.extentlist import open_list
 
-            largest = max(device.size for device in (first, second) if device is not None)
-            listed = open_list(list_file, capacity=largest)
+            sizes = [second.size] if list_capacity == "target" or first is None else [first.size, second.size]
+            listed = open_list(list_file, capacity=max(sizes))
             stack.callback(listed.close)
         yield first, second, listed

@@ -1,0 +1,116 @@
+"""``blockdiff audit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from blockdiff.cli.base import CONTEXT, Command
+from blockdiff.cli.devices import opened
+from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
+from blockdiff.cli.progress import make_progress
+from blockdiff.cli.report import how_read, make_writer
+from blockdiff.cli.verify import UNREADABLE
+from blockdiff.engine.audit import Audit
+from blockdiff.errors import BlockdiffError
+from blockdiff.extent import Kind
+from blockdiff.units import format_size
+
+
+@click.command("audit", cls=Command, context_settings=CONTEXT)
+@click.argument("devices", nargs=-1, required=True, metavar="BASE TARGET")
+@click.option("--extents", "list_file", metavar="FILE", required=True, help="The list to judge (-: stdin).")
+@click.option("--allocated", is_flag=True, help="Judge a list of allocated blocks of TARGET alone: all that is not zero.")
+@click.option("--over", "show_over", is_flag=True, help="List over-reported ranges too.")
+@read_options(keep_going=True, window=False)
+@output_options(REPORT_FORMATS)
+def command(
+    devices: tuple[str, ...],
+    list_file: str,
+    allocated: bool,
+    show_over: bool,
+    output: str,
+    quiet: bool,
+    verbose: int,
+    progress_mode: str,
+    **reading: Any,
+) -> int:
+    """Judge a list of changed blocks against the content of BASE and TARGET. Reads only.
+
+    Under-reported: bytes that differ and are not listed. A backup made from the list has lost them: exit code 1, and every
+    range is printed. Over-reported: bytes that are listed and equal: safe, but a cost.
+
+    FILE is the JSON of the Kubernetes lister, rbd diff, qemu-img map, nbdinfo --map, or blockdiff's own.
+
+    \b
+    Examples:
+      blockdiff audit base.img target.img --extents changed.json
+      rbd diff --from-snap a --format json p/i@b | blockdiff audit a.img b.img --extents -
+      blockdiff audit --allocated disk.img --extents allocated.json
+    """
+    if len(devices) != (1 if allocated else 2):
+        wanted = "--allocated takes one device, TARGET" if allocated else "two devices are needed, BASE and TARGET"
+        raise click.UsageError(f"{wanted}; {len(devices)} given")
+    progress = make_progress(progress_mode, quiet=quiet)
+    writer = make_writer(output, progress, quiet=quiet, key="ranges" if show_over else "under_reported")
+    base = None if allocated else devices[0]
+    with opened(base, devices[-1], list_file, list_capacity="target") as (first, second, listed):
+        run = Audit(
+            first,
+            second,
+            listed.batches,
+            list_granularity=listed.granularity,
+            options=gather(**reading),
+            progress=progress,
+        )
+        try:
+            for found in run:
+                shown = found if show_over else found.only(*(kind for kind in found.totals() if kind != Kind.OVER))
+                if len(shown):
+                    writer.differences(shown)
+        except BlockdiffError as error:
+            writer.trouble(run.report, error)
+            raise
+        _fill(run, listed.format)
+        writer.end(run.report, _result(run, verbose))
+    if len(run.report.unreadable):
+        return UNREADABLE
+    return 0 if run.correct else 1
+
+
+def _fill(run: Audit, list_format: str) -> None:
+    totals = run.totals
+    run.report.extra.update(
+        correct=run.correct,
+        list_format=list_format,
+        listed_extents=totals.listed_extents,
+        listed_bytes=totals.listed_bytes,
+        list_granularity=totals.list_granularity,
+        changed_bytes=totals.changed_bytes,
+        under_reported_bytes=totals.under_reported_bytes,
+        over_reported_bytes=totals.over_reported_bytes,
+        unneeded_bytes=totals.unneeded_bytes,
+    )
+
+
+def _result(run: Audit, verbose: int) -> list[str]:
+    totals, report = run.totals, run.report
+    if len(report.unreadable):
+        verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read: the list is not proved"
+    elif run.correct:
+        verdict = "correct: every byte that differs is listed"
+    else:
+        verdict = (
+            f"UNDER-REPORTED: {totals.under_reported_bytes:,} bytes in {totals.under_reported_extents:,} ranges differ "
+            "and are not listed"
+        )
+    over = totals.over_reported_bytes
+    return [
+        verdict,
+        f"changed {format_size(totals.changed_bytes)}; listed {format_size(totals.listed_bytes)} in "
+        f"{totals.listed_extents:,} extents of granularity {totals.list_granularity}; over-reported {format_size(over)}, "
+        f"{format_size(totals.unneeded_bytes)} of it in blocks where nothing differs",
+        *how_read(report, verbose=verbose),
+        *(f"warning: {text}" for text in report.warnings),
+    ]

@@ -1,0 +1,110 @@
+"""``blockdiff copy``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blockdiff.cli.base import CONTEXT, Command
+from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
+from blockdiff.cli.progress import make_progress
+from blockdiff.cli.report import how_read, make_writer
+from blockdiff.cli.targets import opened_for_copy
+from blockdiff.engine.copy import SPARSE, Copy
+from blockdiff.errors import BlockdiffError
+from blockdiff.units import format_size
+
+if TYPE_CHECKING:
+    from blockdiff.engine.report import VerifyReport
+
+
+@click.command("copy", cls=Command, context_settings=CONTEXT)
+@click.argument("src")
+@click.argument("dst")
+@click.option("--changed", is_flag=True, help="Compare first and write only what differs.")
+@click.option("--extents", "list_file", metavar="FILE", help="Copy only the ranges that FILE lists (-: stdin).")
+@click.option("--verify", "read_back", is_flag=True, help="Read DST back past the page cache and compare.")
+@click.option(
+    "--sparse",
+    type=click.Choice(SPARSE),
+    default="auto",
+    show_default=True,
+    help="auto keeps the holes of SRC, always punches blocks of zeroes too, never writes all zeroes.",
+)
+@click.option("--discard", is_flag=True, help="Give zeroed ranges of a block device back to it.")
+@click.option("--resize", is_flag=True, help="Cut a DST file that is longer than SRC.")
+@click.option("--force", is_flag=True, help="Write even to a device that is mounted or held.")
+@read_options(window=False)
+@output_options(REPORT_FORMATS)
+def command(
+    src: str,
+    dst: str,
+    changed: bool,
+    list_file: str | None,
+    read_back: bool,
+    sparse: str,
+    discard: bool,
+    resize: bool,
+    force: bool,
+    output: str,
+    quiet: bool,
+    verbose: int,
+    progress_mode: str,
+    **reading: Any,
+) -> int:
+    """Write SRC to DST: all of it, with --changed what differs, with --extents listed ranges.
+
+    Holes stay holes. DST is on stable storage when the command ends well. A file DST is made or extended as needed; a DST
+    that is too small a device, mounted, held, or SRC itself is refused. After a failure or Ctrl-C run it again with
+    --changed: it goes on where it stopped.
+
+    \b
+    Examples:
+      blockdiff copy disk.img /dev/vg0/replica
+      blockdiff copy --changed --verify disk.img replica.img
+      blockdiff diff -o json base.img disk.img | blockdiff copy --extents - disk.img replica.img
+    """
+    progress = make_progress(progress_mode, quiet=quiet)
+    writer = make_writer(output, progress, quiet=quiet)
+    with opened_for_copy(src, dst, list_file, resize=resize, force=force, discard=discard) as (source, target, listed):
+        run = Copy(
+            source,
+            target,
+            changed=changed,
+            only=listed.batches() if listed else None,
+            sparse=sparse,
+            verify=read_back,
+            options=gather(**reading),
+            progress=progress,
+        )
+        try:
+            report = run.run()
+        except BlockdiffError as error:
+            writer.trouble(run.report, error)
+            if not quiet:
+                click.echo(_unfinished(run.report), err=True)
+            raise
+        except KeyboardInterrupt:
+            click.echo(_unfinished(run.report), err=True)
+            raise
+        writer.end(report, _result(report, verbose))
+    return 0
+
+
+def _unfinished(report: VerifyReport) -> str:
+    count = report.extra["copied_bytes"] + report.extra["zeroed_bytes"]
+    return (
+        f"blockdiff: {os.fsdecode(report.target.url)} is incomplete: {count:,} bytes were written; "
+        "run the command again with --changed to go on"
+    )
+
+
+def _result(report: VerifyReport, verbose: int) -> list[str]:
+    extra = report.extra
+    copied, zeroed = extra["copied_bytes"], extra["zeroed_bytes"]
+    verdict = f"copied: {copied:,} bytes ({format_size(copied)}) written, {format_size(zeroed)} zeroed, on stable storage"
+    if extra["verified"]:
+        verdict += f"; verified: {extra['verified_bytes']:,} bytes read back identical"
+    return [verdict, *how_read(report, verbose=verbose), *(f"warning: {text}" for text in report.warnings)]

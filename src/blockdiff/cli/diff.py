@@ -1,0 +1,91 @@
+"""``blockdiff diff``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from blockdiff.cli.base import CONTEXT, Command
+from blockdiff.cli.devices import opened
+from blockdiff.cli.lists import emit, make_list
+from blockdiff.cli.options import LIST_FORMATS, gather, output_options, read_options
+from blockdiff.cli.progress import make_progress
+from blockdiff.cli.report import how_read
+from blockdiff.engine.diff import METHODS, Diff
+from blockdiff.units import format_size
+
+
+@click.command("diff", cls=Command, context_settings=CONTEXT)
+@click.argument("base")
+@click.argument("target")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="How changes are found: reflink reads no data, content reads all, auto skips shared storage and reads the rest.",
+)
+@click.option("--require", type=click.Choice(METHODS[1:]), default=None, help="Fail rather than use another method.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when something changed.")
+@read_options()
+@output_options(LIST_FORMATS)
+def command(
+    base: str,
+    target: str,
+    method: str,
+    require: str | None,
+    exit_code: bool,
+    offset: int,
+    length: int | None,
+    output: str,
+    quiet: bool,
+    verbose: int,
+    progress_mode: str,
+    **reading: Any,
+) -> int:
+    """List the extents of TARGET that changed against BASE. Reads only.
+
+    Every byte that differs lies inside a listed extent. The method that was used is told: on stderr, or after the list.
+    What TARGET has beyond the end of BASE is changed. Kind zero: the range reads as zeroes in TARGET.
+
+    \b
+    Examples:
+      blockdiff diff yesterday.img today.img
+      blockdiff diff -o json yesterday.img today.img > changed.json
+      blockdiff diff --require reflink snapshot.img live.img
+      blockdiff diff -o jsonl base.img target.img | blockdiff copy --extents - target.img backup.img
+    """
+    progress = make_progress(progress_mode, quiet=quiet)
+    emitter = make_list(output, quiet=quiet)
+    with opened(base, target, None) as (first, second, _):
+        run = Diff(
+            first,
+            second,
+            method=method,
+            require=require,
+            options=gather(**reading),
+            offset=offset,
+            length=length,
+            progress=progress,
+        )
+        emit(run.records(), emitter, progress)
+    _tell(run, output, quiet=quiet, verbose=verbose)
+    return 1 if exit_code and run.changed_bytes else 0
+
+
+def _tell(run: Diff, output: str, *, quiet: bool, verbose: int) -> None:
+    """The method and the sums: part of what people read, beside what programs read."""
+    lines = [f"changed: {run.changed_bytes:,} bytes ({format_size(run.changed_bytes)}), method {run.method}"]
+    if run.fallback and (verbose or output == "human"):
+        lines[0] += f" (not reflink: {run.fallback})"
+    if run.run is not None and (verbose or output == "human"):
+        lines += how_read(run.run.report, verbose=verbose)
+    warnings = [f"warning: {text}" for text in run.warnings]
+    if output == "human" and not quiet:
+        click.echo("\n".join(lines))
+    elif not quiet:
+        click.echo("\n".join(lines), file=sys.stderr)
+    if warnings:
+        click.echo("\n".join(warnings), file=sys.stderr)
