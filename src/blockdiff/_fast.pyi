@@ -1,7 +1,7 @@
 """The interface of the native core. One section for each part in native/*.pxi."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Self, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Self, overload
 
 from typing_extensions import Buffer
 
@@ -62,6 +62,41 @@ class Aligner:
     def __init__(self, granularity: int, limit: int | None = None) -> None: ...
     def feed(self, batch: Extents) -> Extents: ...
     def finish(self) -> Extents: ...
+
+def first_odd_length(extents: Extents, length: int, capacity: int = 0) -> int | None: ...
+
+# ---- format.pxi ----
+
+class Template:
+    def __init__(
+        self,
+        shapes: tuple[bytes, bytes, bytes] | Mapping[int, tuple[bytes, bytes, bytes]],
+        *,
+        separator: bytes = b"",
+        widths: tuple[int, int] = (0, 0),
+    ) -> None: ...
+
+@overload
+def format_extents(extents: Extents, template: Template, sink: None = None, *, first: bool = True) -> bytes: ...
+@overload
+def format_extents(
+    extents: Extents, template: Template, sink: Callable[[bytes], object], *, first: bool = True
+) -> None: ...
+
+# ---- parse.pxi ----
+
+class ExtentParser:
+    name: str
+    count: int
+    def __init__(self, file: Any, name: str = "extents", *, limit: int | None = None) -> None: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def capacity(self) -> int | None: ...
+    @property
+    def type(self) -> int | None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Extents: ...
 
 # ---- fdmap.pxi ----
 

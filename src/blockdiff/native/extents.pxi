@@ -644,3 +644,14 @@ cdef class Aligner:
     def end(self):
         """Where the last extent that is held back ends; 0 when none is."""
         return self.out.items[self.out.n - 1].offset + self.out.items[self.out.n - 1].length if self.out.n else 0
+
+
+def first_odd_length(Extents extents not None, int64_t length, int64_t capacity=0):
+    """The index of the first extent that has another length, or None; one that is cut short by the capacity is allowed."""
+    cdef Py_ssize_t i
+    for i in range(extents.n):
+        if extents.items[i].length != length and not (
+            extents.items[i].length < length and extents.items[i].offset + extents.items[i].length == capacity
+        ):
+            return i
+    return None

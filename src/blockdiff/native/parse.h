@@ -11,18 +11,21 @@
 #define BD_DEPTH 512          /* deepest nesting of values that are skipped */
 
 enum {
-    BD_BYTE_OFFSET, BD_SIZE_BYTES, BD_OFFSET, BD_LENGTH, BD_START, BD_EXISTS, BD_PRESENT, BD_ZERO, BD_DATA, BD_TYPE,
-    BD_DESCRIPTION, BD_KIND, BD_CLASS, BD_RECORD_TYPE, BD_CAPACITY, BD_METADATA, BD_DIFFERENCES, BD_VERSION, BD_COMMAND, BD_KEYS
+    BD_K_BYTE_OFFSET, BD_K_SIZE_BYTES, BD_K_OFFSET, BD_K_LENGTH, BD_K_START, BD_K_EXISTS, BD_K_PRESENT, BD_K_ZERO,
+    BD_K_DATA, BD_K_TYPE, BD_K_DESCRIPTION, BD_K_KIND, BD_K_CLASS, BD_K_RECORD_TYPE, BD_K_CAPACITY, BD_K_METADATA,
+    BD_K_DIFFERENCES, BD_K_VERSION, BD_K_COMMAND, BD_K_COUNT
 };
 
-static const char *const BD_KEY_NAMES[BD_KEYS] = {
+static const char *const BD_KEY_NAMES[BD_K_COUNT] = {
     "byte_offset", "size_bytes", "offset", "length", "start", "exists", "present", "zero", "data", "type",
     "description", "kind", "class", "block_metadata_type", "volume_capacity_bytes", "block_metadata", "differences",
     "schema_version", "command"};
 
-static const uint8_t BD_KEY_LENGTHS[BD_KEYS] = {11, 10, 6, 6, 5, 6, 7, 4, 4, 4, 11, 4, 5, 19, 21, 14, 11, 14, 7};
+static const uint8_t BD_KEY_LENGTHS[BD_K_COUNT] = {11, 10, 6, 6, 5, 6, 7, 4, 4, 4, 11, 4, 5, 19, 21, 14, 11, 14, 7};
 
-enum { BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY, BD_T_OBJECT };
+enum {
+    BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY, BD_T_OBJECT
+};
 
 typedef struct {
     int64_t value;            /* of BD_T_INT */
@@ -34,12 +37,12 @@ typedef struct {
 
 typedef struct {
     uint32_t seen;            /* a bit for each key */
-    bd_field f[BD_KEYS];
+    bd_field f[BD_K_COUNT];
 } bd_object;
 
 static inline int bd_key(const char *text, size_t n)
 {
-    for (int i = 0; i < BD_KEYS; i++)
+    for (int i = 0; i < BD_K_COUNT; i++)
         if (BD_KEY_LENGTHS[i] == n && text[0] == BD_KEY_NAMES[i][0] && memcmp(text, BD_KEY_NAMES[i], n) == 0)
             return i;
     return -1;
@@ -53,8 +56,9 @@ static inline int bd_text_is(const bd_field *f, const char *text)
 /* The kind that a label names; "data" as a class of differences is another one than "data" as a kind. -1: unknown. */
 static inline int bd_label(const bd_field *f, int is_class)
 {
-    static const char *const labels[] = {"data", "zero", "hole", "src-zero", "dst-zero", "bit-flip", "size", "src-hole", "dst-hole"};
-    static const uint8_t kinds[] = {0, 1, 2, 17, 18, 19, 20, 21, 22};
+    static const char *const labels[] = {
+        "data", "zero", "hole", "src-zero", "dst-zero", "bit-flip", "size", "src-hole", "dst-hole", "over-reported"};
+    static const uint8_t kinds[] = {0, 1, 2, 17, 18, 19, 20, 21, 22, 23};
     for (size_t i = 0; i < sizeof kinds; i++)
         if (bd_text_is(f, labels[i]))
             return is_class && i == 0 ? 16 : kinds[i];

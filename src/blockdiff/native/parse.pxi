@@ -3,10 +3,11 @@
 cdef extern from "parse.h" nogil:
     enum:
         BD_WORD, BD_LONG, BD_DEPTH
-        BD_BYTE_OFFSET, BD_SIZE_BYTES, BD_OFFSET, BD_LENGTH, BD_START, BD_EXISTS, BD_PRESENT, BD_ZERO, BD_DATA, BD_TYPE,
-        BD_DESCRIPTION, BD_KIND, BD_CLASS, BD_RECORD_TYPE, BD_CAPACITY, BD_METADATA, BD_DIFFERENCES, BD_VERSION, BD_COMMAND
-        BD_KEYS
-        BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY, BD_T_OBJECT
+        BD_K_BYTE_OFFSET, BD_K_SIZE_BYTES, BD_K_OFFSET, BD_K_LENGTH, BD_K_START, BD_K_EXISTS, BD_K_PRESENT, BD_K_ZERO
+        BD_K_DATA, BD_K_TYPE, BD_K_DESCRIPTION, BD_K_KIND, BD_K_CLASS, BD_K_RECORD_TYPE, BD_K_CAPACITY, BD_K_METADATA
+        BD_K_DIFFERENCES, BD_K_VERSION, BD_K_COMMAND
+        BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY
+        BD_T_OBJECT
     const char *const *BD_KEY_NAMES
     ctypedef struct bd_field:
         int64_t value
@@ -144,7 +145,7 @@ cdef class ExtentParser:
             return -1
         data = self.read(READ_SIZE)
         if not isinstance(data, bytes):
-            raise InvalidInput(f"{self.name}: reading gave {type(data).__name__}; it must be opened for bytes and blocking")
+            raise InvalidInput(f"{self.name}: reading gave {type(data).__name__}, not bytes")
         self.base += self.end
         self.pos = 0
         self.chunk = data
@@ -393,7 +394,7 @@ cdef class ExtentParser:
             if o.seen >> key & 1:
                 self.fail(f'the key "{BD_KEY_NAMES[key].decode()}" appears twice in one object')
             o.seen |= 1u << key
-            if outer and (key == BD_METADATA or key == BD_DIFFERENCES) and self.space() == 91:
+            if outer and (key == BD_K_METADATA or key == BD_K_DIFFERENCES) and self.space() == 91:
                 o.f[key].token = BD_T_ARRAY
                 self.pos += 1
                 return 1
@@ -401,7 +402,9 @@ cdef class ExtentParser:
 
     cdef int bad(self, bd_object *o, int key, wanted) except -1:
         cdef bd_field *f = &o.f[key]
-        found = repr(f.text[:f.n].decode("latin-1")) if f.token == BD_T_STRING and f.n <= BD_WORD else TOKEN_NAMES[f.token]
+        found = TOKEN_NAMES[f.token]
+        if f.token == BD_T_STRING and f.n <= BD_WORD:
+            found = repr(f.text[:f.n].decode("latin-1"))
         return self.fail_at(f.line, f.column, f'extent {self.count}: "{BD_KEY_NAMES[key].decode()}" is {found}, '
                                               f"expected {wanted}")
 
@@ -418,17 +421,17 @@ cdef class ExtentParser:
             if missing < 0:
                 self.fail(f'extent {self.count} has no "{BD_KEY_NAMES[key].decode()}"')
             return missing
-        if f.token == BD_T_TRUE or (key == BD_EXISTS and bd_text_is(f, b"true")):
+        if f.token == BD_T_TRUE or (key == BD_K_EXISTS and bd_text_is(f, b"true")):
             return 1
-        if f.token != BD_T_FALSE and not (key == BD_EXISTS and bd_text_is(f, b"false")):
+        if f.token != BD_T_FALSE and not (key == BD_K_EXISTS and bd_text_is(f, b"false")):
             self.bad(o, key, "true or false")
         return 0
 
     cdef int kind(self, bd_object *o) except -1:
-        cdef int key = BD_KIND if o.seen >> BD_KIND & 1 else BD_CLASS, kind
+        cdef int key = BD_K_KIND if o.seen >> BD_K_KIND & 1 else BD_K_CLASS, kind
         if not o.seen >> key & 1:
             return 0
-        kind = bd_label(&o.f[key], key == BD_CLASS)
+        kind = bd_label(&o.f[key], key == BD_K_CLASS)
         if kind < 0:
             self.bad(o, key, "data, zero, hole, or a class of differences such as src-zero")
         return kind
@@ -438,7 +441,7 @@ cdef class ExtentParser:
         if self.shape == F_NONE:
             self.shape = shape
         elif self.shape != shape:
-            self.fail(f"an entry in the format {FORMAT_NAMES[shape]} in a list in the format {FORMAT_NAMES[self.shape]}")
+            self.fail(f"an entry of the format {FORMAT_NAMES[shape]} in a list of the format {FORMAT_NAMES[self.shape]}")
         return 0
 
     # ---- entries ----
@@ -469,36 +472,36 @@ cdef class ExtentParser:
         cdef bd_object *o = &self.entry
         self.members(o, False, False)
         if self.shape == F_REPORT:
-            return self.emit(self.integer(o, BD_OFFSET), self.integer(o, BD_LENGTH), self.kind(o))
-        return self.emit(self.integer(o, BD_BYTE_OFFSET) if o.seen >> BD_BYTE_OFFSET & 1 else 0,
-                         self.integer(o, BD_SIZE_BYTES), self.kind(o))
+            return self.emit(self.integer(o, BD_K_OFFSET), self.integer(o, BD_K_LENGTH), self.kind(o))
+        return self.emit(self.integer(o, BD_K_BYTE_OFFSET) if o.seen >> BD_K_BYTE_OFFSET & 1 else 0,
+                         self.integer(o, BD_K_SIZE_BYTES), self.kind(o))
 
     cdef int entry_of_list(self) except -1:
         """An object that is an extent itself."""
         cdef bd_object *o = &self.outer
         cdef int kind
-        if o.seen >> BD_START & 1:
+        if o.seen >> BD_K_START & 1:
             return self.qemu_entry(o)
-        if not (o.seen >> BD_OFFSET & 1 and o.seen >> BD_LENGTH & 1):
+        if not (o.seen >> BD_K_OFFSET & 1 and o.seen >> BD_K_LENGTH & 1):
             return self.fail(f"an object that is no extent and no record of extents; {ACCEPTED}")
-        if o.seen >> BD_EXISTS & 1:
+        if o.seen >> BD_K_EXISTS & 1:
             self.recognise(F_RBD)
-            kind = 0 if self.boolean(o, BD_EXISTS, -1) else 1
-        elif o.seen >> BD_TYPE & 1:
+            kind = 0 if self.boolean(o, BD_K_EXISTS, -1) else 1
+        elif o.seen >> BD_K_TYPE & 1:
             self.recognise(F_NBD)
             kind = self.nbd_kind(o)
         else:
             self.recognise(F_BLOCKDIFF)
             kind = self.kind(o)
-        return self.emit(self.integer(o, BD_OFFSET), self.integer(o, BD_LENGTH), kind)
+        return self.emit(self.integer(o, BD_K_OFFSET), self.integer(o, BD_K_LENGTH), kind)
 
     cdef int nbd_kind(self, bd_object *o) except -1:
         cdef int kind = -1
-        self.integer(o, BD_TYPE)
-        if o.seen >> BD_DESCRIPTION & 1:
-            kind = bd_nbd_kind(&o.f[BD_DESCRIPTION])
+        self.integer(o, BD_K_TYPE)
+        if o.seen >> BD_K_DESCRIPTION & 1:
+            kind = bd_nbd_kind(&o.f[BD_K_DESCRIPTION])
             if kind < 0:
-                self.bad(o, BD_DESCRIPTION, "data, zero, hole, hole,zero, dirty or clean")
+                self.bad(o, BD_K_DESCRIPTION, "data, zero, hole, hole,zero, dirty or clean")
         else:
             self.fail(f'extent {self.count} has no "description": its type can mean allocation or a dirty bitmap')
         return kind
@@ -506,47 +509,47 @@ cdef class ExtentParser:
     cdef int qemu_entry(self, bd_object *o) except -1:
         """An entry of ``qemu-img map``.
 
-        What reads as zeroes without data is a hole in a raw image (known by its first entry: raw images keep offset 0 at 0)
-        and where nothing is present; otherwise it is a zero cluster, which hides the data of a backing file.
+        What reads as zeroes without data is a hole where nothing is present, and in a raw image (known by its first entry:
+        there offset 0 is kept at 0). Otherwise it is a zero cluster, which hides the data of a backing file.
         """
-        cdef int64_t start = self.integer(o, BD_START)
-        cdef bint data = self.boolean(o, BD_DATA, -1), zero = self.boolean(o, BD_ZERO, 0)
-        cdef bint present = self.boolean(o, BD_PRESENT, 1)
+        cdef int64_t start = self.integer(o, BD_K_START)
+        cdef bint data = self.boolean(o, BD_K_DATA, -1), zero = self.boolean(o, BD_K_ZERO, 0)
+        cdef bint present = self.boolean(o, BD_K_PRESENT, 1)
         cdef int kind = 0
         self.recognise(F_QEMU)
         if self.count == 0:
-            self.raw_image = start == 0 and o.seen >> BD_OFFSET & 1 and self.integer(o, BD_OFFSET) == 0
+            self.raw_image = start == 0 and o.seen >> BD_K_OFFSET & 1 and self.integer(o, BD_K_OFFSET) == 0
         if not data and (not present or (zero and self.raw_image)):
             kind = 2
         elif zero:
             kind = 1
-        return self.emit(start, self.integer(o, BD_LENGTH), kind)
+        return self.emit(start, self.integer(o, BD_K_LENGTH), kind)
 
     # ---- records and reports ----
 
     cdef int record_facts(self, bd_object *o) except -1:
         """Type and capacity of a record: they never change within a list."""
         cdef int64_t v
-        if o.seen >> BD_CAPACITY & 1:
-            v = self.integer(o, BD_CAPACITY)
+        if o.seen >> BD_K_CAPACITY & 1:
+            v = self.integer(o, BD_K_CAPACITY)
             if self.capacity_ >= 0 and self.capacity_ != v:
-                self.bad(o, BD_CAPACITY, f"{self.capacity_} as in the records before")
+                self.bad(o, BD_K_CAPACITY, f"{self.capacity_} as in the records before")
             if 0 < v < self.last_end:
-                self.bad(o, BD_CAPACITY, f"at least {self.last_end}, where the last extent ends")
+                self.bad(o, BD_K_CAPACITY, f"at least {self.last_end}, where the last extent ends")
             self.capacity_ = v
-        if o.seen >> BD_RECORD_TYPE & 1:
-            v = self.integer(o, BD_RECORD_TYPE)
+        if o.seen >> BD_K_RECORD_TYPE & 1:
+            v = self.integer(o, BD_K_RECORD_TYPE)
             if v > 2:
-                self.bad(o, BD_RECORD_TYPE, "0, 1 (fixed length) or 2 (variable length)")
+                self.bad(o, BD_K_RECORD_TYPE, "0, 1 (fixed length) or 2 (variable length)")
             if self.type_ >= 0 and self.type_ != v:
-                self.bad(o, BD_RECORD_TYPE, f"{self.type_} as in the records before")
+                self.bad(o, BD_K_RECORD_TYPE, f"{self.type_} as in the records before")
             self.type_ = v
         return 0
 
     cdef int begin_list(self) except -1:
-        if self.outer.seen >> BD_METADATA & 1 and self.outer.seen >> BD_DIFFERENCES & 1:
+        if self.outer.seen >> BD_K_METADATA & 1 and self.outer.seen >> BD_K_DIFFERENCES & 1:
             self.fail('"block_metadata" and "differences" in one object')
-        if self.outer.seen >> BD_METADATA & 1:
+        if self.outer.seen >> BD_K_METADATA & 1:
             self.recognise(F_LISTER)
             self.record_facts(&self.outer)
         else:
@@ -559,17 +562,17 @@ cdef class ExtentParser:
     cdef int end_object(self) except -1:
         cdef bd_object *o = &self.outer
         self.state = S_AFTER
-        if o.seen >> BD_METADATA & 1:
-            if o.f[BD_METADATA].token != BD_T_ARRAY and o.f[BD_METADATA].token != BD_T_NULL:
-                self.bad(o, BD_METADATA, "an array of extents or null")
+        if o.seen >> BD_K_METADATA & 1:
+            if o.f[BD_K_METADATA].token != BD_T_ARRAY and o.f[BD_K_METADATA].token != BD_T_NULL:
+                self.bad(o, BD_K_METADATA, "an array of extents or null")
             self.recognise(F_LISTER)
             return self.record_facts(o)
-        if o.seen >> BD_DIFFERENCES & 1:
-            if o.f[BD_DIFFERENCES].token != BD_T_ARRAY:
-                self.bad(o, BD_DIFFERENCES, "an array")
+        if o.seen >> BD_K_DIFFERENCES & 1:
+            if o.f[BD_K_DIFFERENCES].token != BD_T_ARRAY:
+                self.bad(o, BD_K_DIFFERENCES, "an array")
             self.state = S_TRAILER
             return 0
-        if o.seen >> BD_VERSION & 1 and o.seen >> BD_COMMAND & 1 and not self.in_array:
+        if o.seen >> BD_K_VERSION & 1 and o.seen >> BD_K_COMMAND & 1 and not self.in_array:
             # the report that ends our lines of differences
             if self.shape == F_NONE:
                 self.shape = F_REPORT

@@ -1,0 +1,165 @@
+"""Lists of extents that other tools made, read as a stream."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from blockdiff._fast import ExtentParser, Extents
+from blockdiff.errors import InvalidInput
+from blockdiff.extent import Kind
+from blockdiff.record import BlockMetadataType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHANGED = tuple(kind for kind in Kind if kind is not Kind.HOLE)
+
+
+class ExtentList:
+    """The extents of a list. Iterate it for ascending batches; iterations are independent unless it comes from a pipe.
+
+    ``format`` is what the list was recognised as: ``lister``, ``rbd``, ``qemu``, ``nbd``, ``blockdiff``, ``report`` or
+    ``empty``. Holes are left out unless ``holes``: they are not part of a list of changed or allocated ranges. Zeroes
+    stay: dropping a change to zeroes would lose it.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, *, capacity: int | None, holes: bool) -> None:
+        self._file, self._name, self._limit, self._holes = file, name, capacity, holes
+        self._start = file.tell() if file.seekable() else None
+        self._parser = self._open()
+        self._first = self._next_of(self._parser)
+        self._fresh = True
+        self.granularity = 0
+
+    def _open(self) -> ExtentParser:
+        file: Any = self._file if self._start is None else _View(self._file, self._start)
+        return ExtentParser(file, self._name, limit=self._limit)
+
+    @property
+    def format(self) -> str:
+        """What the list was recognised as."""
+        return self._parser.format
+
+    @property
+    def capacity(self) -> int | None:
+        """The volume's size as the list has it, as far as it was read; None if it does not say."""
+        return self._parser.capacity
+
+    @property
+    def type(self) -> BlockMetadataType | None:
+        """The type of the list's records; None if it does not say."""
+        return None if self._parser.type is None else BlockMetadataType(self._parser.type)
+
+    @property
+    def count(self) -> int:
+        """Extents read by the first iteration so far, holes included."""
+        return self._parser.count
+
+    def __iter__(self) -> Iterator[Extents]:
+        if self._fresh:
+            self._fresh = False
+            batch, self._first = self._first, None
+            return self._batches(self._parser, batch)
+        if self._start is None:
+            raise InvalidInput(f"{self._name} can be read only once: it is a pipe")
+        parser = self._open()
+        return self._batches(parser, self._next_of(parser))
+
+    def _batches(self, parser: ExtentParser, batch: Extents | None) -> Iterator[Extents]:
+        while batch is not None:
+            kept = batch if self._holes else batch.only(*_CHANGED)
+            if len(kept):
+                yield kept
+            batch = self._next_of(parser)
+
+    def _next_of(self, parser: ExtentParser) -> Extents | None:
+        try:
+            return next(parser, None)
+        except OSError as error:
+            raise InvalidInput(f"cannot read {self._name}: {os.strerror(error.errno or 0)}") from error
+
+    def check(self) -> int:
+        """Reads the whole list once, so that nothing is begun with a bad one; gives the number of extents.
+
+        ``granularity`` is then the largest power of two that all boundaries share, except one at the capacity.
+        """
+        for batch in self:
+            step = batch.granularity(limit=self._limit)
+            self.granularity = min(self.granularity or step, step)
+        return self.count
+
+    def close(self) -> None:
+        """Closes the file, unless it is standard input."""
+        if self._file is not sys.stdin.buffer:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _View:
+    """A reading position of its own in a file that others read too."""
+
+    def __init__(self, file: IO[bytes], position: int) -> None:
+        self._file, self._position = file, position
+
+    def read(self, size: int) -> bytes:
+        self._file.seek(self._position)
+        data = self._file.read(size)
+        self._position += len(data)
+        return data
+
+
+def read_extents(
+    source: str | os.PathLike[str] | IO[bytes],
+    *,
+    capacity: int | None = None,
+    holes: bool = False,
+    checked: bool = False,
+) -> ExtentList:
+    """Opens a list of extents: a path, ``-`` for standard input, or a binary file.
+
+    ``capacity`` is the device's size, which no extent may exceed. With ``checked`` the whole list is read and judged
+    before this returns, so that a bad one stops everything before anything is done, and it can be read again; a pipe is
+    kept in a temporary file for that.
+    Raises InvalidInput (or OutOfOrder) with file, line and column.
+    """
+    file, name = _open_file(source)
+    try:
+        if checked and not file.seekable():
+            file = _spool(file)
+        listed = ExtentList(file, name, capacity=capacity, holes=holes)
+        if checked:
+            listed.check()
+    except BaseException:
+        if file is not source and file is not sys.stdin.buffer:
+            file.close()
+        raise
+    return listed
+
+
+def _open_file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], str]:
+    if not isinstance(source, (str, os.PathLike)):
+        name = getattr(source, "name", None)
+        return source, name if isinstance(name, str) else "extents"
+    if source == "-":
+        return sys.stdin.buffer, "standard input"
+    try:
+        return open(source, "rb"), os.fsdecode(source)  # the list owns it
+    except OSError as error:
+        raise InvalidInput(f"cannot open {os.fsdecode(source)}: {os.strerror(error.errno or 0)}") from error
+
+
+def _spool(file: IO[bytes]) -> IO[bytes]:
+    import shutil
+    import tempfile
+
+    spool = tempfile.TemporaryFile(prefix="blockdiff-extents-")  # noqa: SIM115  # it is the list's file from now on
+    shutil.copyfileobj(file, spool, 1 << 20)
+    spool.seek(0)
+    return spool
