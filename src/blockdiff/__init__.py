@@ -1,0 +1,127 @@
+"""Say exactly which blocks changed between two devices, and prove that a replica is identical.
+
+    report = blockdiff.verify("disk.img", "replica.img")
+
+Everything public is listed in ``__all__`` and imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blockdiff._fast import Extents
+    from blockdiff.api import AuditReport, audit, copy, diff, map, verify  # noqa: A004 - the command's name
+    from blockdiff.engine.options import ReadOptions
+    from blockdiff.engine.registry import open_device, register
+    from blockdiff.engine.report import VerifyReport
+    from blockdiff.engine.source import ordered
+    from blockdiff.errors import (
+        BackendUnavailable,
+        BlockdiffError,
+        ContentsDoNotMatch,
+        DeviceBusy,
+        DeviceError,
+        FailedToSeek,
+        InvalidInput,
+        OutOfOrder,
+        OutputError,
+        RemoteError,
+        ShortRead,
+        SizeChanged,
+        SnapshotNotFound,
+        SnapshotNotReady,
+        SourceError,
+        StreamInterrupted,
+        UnsupportedOperation,
+    )
+    from blockdiff.extent import Extent, Kind
+    from blockdiff.record import BlockMetadataType, Record
+    from blockdiff.snapshot import Snapshot, SnapshotPair
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "blockdiff._fast": ("Extents",),
+    "blockdiff.api": ("AuditReport", "audit", "copy", "diff", "map", "verify"),
+    "blockdiff.engine.options": ("ReadOptions",),
+    "blockdiff.engine.registry": ("open_device", "register"),
+    "blockdiff.engine.report": ("VerifyReport",),
+    "blockdiff.engine.source": ("ordered",),
+    "blockdiff.errors": (
+        "BackendUnavailable",
+        "BlockdiffError",
+        "ContentsDoNotMatch",
+        "DeviceBusy",
+        "DeviceError",
+        "FailedToSeek",
+        "InvalidInput",
+        "OutOfOrder",
+        "OutputError",
+        "RemoteError",
+        "ShortRead",
+        "SizeChanged",
+        "SnapshotNotFound",
+        "SnapshotNotReady",
+        "SourceError",
+        "StreamInterrupted",
+        "UnsupportedOperation",
+    ),
+    "blockdiff.extent": ("Extent", "Kind"),
+    "blockdiff.record": ("BlockMetadataType", "Record"),
+    "blockdiff.snapshot": ("Snapshot", "SnapshotPair"),
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - all are strings
+    "AuditReport",
+    "BackendUnavailable",
+    "BlockMetadataType",
+    "BlockdiffError",
+    "ContentsDoNotMatch",
+    "DeviceBusy",
+    "DeviceError",
+    "Extent",
+    "Extents",
+    "FailedToSeek",
+    "InvalidInput",
+    "Kind",
+    "OutOfOrder",
+    "OutputError",
+    "ReadOptions",
+    "Record",
+    "RemoteError",
+    "ShortRead",
+    "SizeChanged",
+    "Snapshot",
+    "SnapshotNotFound",
+    "SnapshotNotReady",
+    "SnapshotPair",
+    "SourceError",
+    "StreamInterrupted",
+    "UnsupportedOperation",
+    "VerifyReport",
+    "__version__",
+    "audit",
+    "copy",
+    "diff",
+    "map",
+    "open_device",
+    "ordered",
+    "register",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'blockdiff' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

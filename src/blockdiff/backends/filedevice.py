@@ -171,6 +171,13 @@ class FileDevice:
 
         return shared_extents(self, other, start, length)
 
+    def refuse_if_same(self, source: object) -> None:
+        """Raises DeviceBusy when writing here would change the source."""
+        if isinstance(source, FileDevice):
+            from blockdiff.backends.inuse import refuse_if_same
+
+            refuse_if_same(source, self)
+
     def unwritten(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
         """The allocated ranges that read as zeroes, as far as the file system tells (kind ZERO); often nothing.
 

@@ -59,7 +59,7 @@ def command(
         run = Audit(
             first,
             second,
-            listed.batches,
+            lambda: iter(listed),
             list_granularity=listed.granularity,
             options=gather(**reading),
             progress=progress,

@@ -73,7 +73,7 @@ def command(
             source,
             target,
             changed=changed,
-            only=listed.batches() if listed else None,
+            only=iter(listed) if listed is not None else None,
             sparse=sparse,
             verify=read_back,
             options=gather(**reading),

@@ -25,9 +25,9 @@ def opened(
         stack.callback(second.close)
         listed = None
         if list_file is not None:
-            from blockdiff.engine.extentlist import open_list
+            from blockdiff.engine.extentlist import read_extents
 
             sizes = [second.size] if list_capacity == "target" or first is None else [first.size, second.size]
-            listed = open_list(list_file, capacity=max(sizes))
+            listed = read_extents(list_file, capacity=max(sizes), checked=True)
             stack.callback(listed.close)
         yield first, second, listed

@@ -41,12 +41,22 @@ class HumanList:
         sys.stdout.buffer.flush()
 
 
+class QuietList:
+    """The exit code says it."""
+
+    def record(self, number: int, record: Record) -> None:
+        pass
+
+    def done(self, count: int) -> None:
+        pass
+
+
 def make_list(output: str, *, quiet: bool, kinds: bool = False, **human: Any) -> Any:
     """The emitter that ``-o`` asks for."""
     from blockdiff.emitters import make_emitter
 
     if output == "human":
-        return make_emitter("none") if quiet else HumanList(**human)
+        return QuietList() if quiet else HumanList(**human)
     return make_emitter(output, sys.stdout.buffer)
 
 

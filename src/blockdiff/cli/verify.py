@@ -78,7 +78,7 @@ def command(
             size=size_policy,
             offset=offset,
             length=length,
-            only=listed.batches() if listed else None,
+            only=iter(listed) if listed is not None else None,
             first=first,
             progress=progress,
         )

@@ -1,0 +1,223 @@
+"""The commands as functions: they open, run, close and return values; they never print and never exit.
+
+Devices are paths, URLs or open devices; open ones stay open.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from blockdiff._fast import Extents
+from blockdiff.engine.audit import Audit, AuditTotals
+from blockdiff.engine.copy import Copy
+from blockdiff.engine.diff import Diff
+from blockdiff.engine.options import ReadOptions
+from blockdiff.engine.registry import open_device
+from blockdiff.engine.scan import Map
+from blockdiff.engine.verify import concatenate, verify_devices
+from blockdiff.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator
+
+    from blockdiff.engine.device import Device, WritableDevice
+    from blockdiff.engine.progress import Progress
+    from blockdiff.engine.report import VerifyReport
+    from blockdiff.record import Record
+
+    Target = str | os.PathLike[str] | Device
+
+
+def verify(
+    source: Target,
+    target: Target,
+    *,
+    options: ReadOptions | None = None,
+    strict: bool = False,
+    size: str = "strict",
+    offset: int = 0,
+    length: int | None = None,
+    extents: Extents | Iterable[Extents] | None = None,
+    first: bool = False,
+    max_differences: int | None = None,
+    on_differences: Callable[[Extents], None] | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Compares two devices; ``report.identical`` and ``report.differences`` say the result.
+
+    ``extents`` limits the work to these ranges. Differences are collected in the report, 24 bytes each, unless
+    ``on_differences`` takes them in batches as they are found. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    """
+    with ExitStack() as stack:
+        return verify_devices(
+            _open(stack, source),
+            _open(stack, target),
+            options=options,
+            strict=strict,
+            size=size,
+            offset=offset,
+            length=length,
+            only=_batches(extents),
+            first=first,
+            max_differences=max_differences,
+            on_differences=on_differences,
+            progress=progress,
+        )
+
+
+def diff(
+    base: Target,
+    target: Target,
+    *,
+    method: str = "auto",
+    require: str | None = None,
+    options: ReadOptions | None = None,
+    offset: int = 0,
+    length: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Record]:
+    """Yields records of the extents of ``target`` that changed against ``base``, in bounded memory.
+
+    ``method`` and ``require`` as in ``blockdiff diff``. The devices are open as long as the iterator is used; an error,
+    or leaving the loop early, closes them.
+    """
+    with ExitStack() as stack:
+        run = Diff(
+            _open(stack, base),
+            _open(stack, target),
+            method=method,
+            require=require,
+            options=options,
+            offset=offset,
+            length=length,
+            progress=progress,
+        )
+        yield from run.records()
+
+
+def map(  # noqa: A001 - the command's name
+    image: Target,
+    *,
+    zeroes: bool = False,
+    holes: bool = True,
+    options: ReadOptions | None = None,
+    offset: int = 0,
+    length: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Record]:
+    """Yields records of an image's extents: data, zero and (with ``holes``) hole. ``zeroes`` scans the data for zeroes."""
+    with ExitStack() as stack:
+        run = Map(
+            _open(stack, image),
+            zeroes=zeroes,
+            holes=holes,
+            options=options,
+            offset=offset,
+            length=length,
+            progress=progress,
+        )
+        yield from run.records()
+
+
+def copy(
+    source: Target,
+    target: str | os.PathLike[str] | WritableDevice,
+    *,
+    changed: bool = False,
+    extents: Extents | Iterable[Extents] | None = None,
+    sparse: str = "auto",
+    verify: bool = False,
+    resize: bool = False,
+    force: bool = False,
+    discard: bool = False,
+    options: ReadOptions | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Writes ``source`` to ``target``: all of it, what differs (``changed``), or listed ranges (``extents``).
+
+    A target given by name is made, checked and sized as ``blockdiff copy`` does it. Raises InvalidInput, DeviceBusy,
+    DeviceError (the target is then incomplete), ContentsDoNotMatch (``verify``).
+    """
+    from blockdiff.engine.target import open_target
+
+    with ExitStack() as stack:
+        first = _open(stack, source)
+        if _is_name(target):
+            second: Any = open_target(target, first, resize=resize, force=force, discard=discard)  # type: ignore[arg-type]
+            stack.callback(second.close)
+        else:
+            second = target
+        return Copy(
+            first,
+            second,
+            changed=changed,
+            only=_batches(extents),
+            sparse=sparse,
+            verify=verify,
+            options=options,
+            progress=progress,
+        ).run()
+
+
+class AuditReport:
+    """The result of ``audit``: ``correct``, ``totals``, the ``under_reported`` Extents (kind: class) and the ``report``."""
+
+    def __init__(self, correct: bool, totals: AuditTotals, under_reported: Extents, report: VerifyReport) -> None:
+        self.correct, self.totals, self.under_reported, self.report = correct, totals, under_reported, report
+
+    def __repr__(self) -> str:
+        return f"AuditReport(correct={self.correct}, totals={self.totals})"
+
+
+def audit(
+    base: Target | None,
+    target: Target,
+    extents: Extents | Iterable[Extents],
+    *,
+    options: ReadOptions | None = None,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Judges a list of changed blocks; ``base`` None judges a list of allocated blocks against zeroes.
+
+    Raises InvalidInput where the list leaves the target, DeviceError where something cannot be read.
+    """
+    from blockdiff.extent import Kind
+
+    batches = list(_batches(extents) or ())
+    with ExitStack() as stack:
+        opened = None if base is None else _open(stack, base)
+        volume = _open(stack, target)
+        if batches and batches[-1].end > volume.size:
+            raise InvalidInput(f"the list ends at {batches[-1].end}, past the end of the target, {volume.size}")
+        grains = [g for batch in batches if (g := batch.granularity(limit=volume.size))]
+        run = Audit(
+            opened,
+            volume,
+            lambda: iter(batches),
+            list_granularity=min(grains, default=0),
+            options=options,
+            progress=progress,
+        )
+        under = [found.only(*(kind for kind in found.totals() if kind != Kind.OVER)) for found in run]
+        return AuditReport(run.correct, run.totals, concatenate([part for part in under if len(part)]), run.report)
+
+
+def _open(stack: ExitStack, target: Any) -> Device:
+    if not _is_name(target):
+        device: Device = target
+        return device
+    opened = open_device(target)
+    stack.callback(opened.close)
+    return opened
+
+
+def _is_name(target: object) -> bool:
+    return isinstance(target, str) or hasattr(target, "__fspath__")
+
+
+def _batches(extents: Extents | Iterable[Extents] | None) -> Iterator[Extents] | None:
+    if extents is None:
+        return None
+    return iter((extents,)) if isinstance(extents, Extents) else iter(extents)
