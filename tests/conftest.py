@@ -1,3 +1,3 @@
 """Fixtures for everybody."""
 
-pytest_plugins = ["fixtures.storage"]
+pytest_plugins = ["tests.fixtures.storage"]

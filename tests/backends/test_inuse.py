@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from fixtures.storage import attach, detach, need_root, run, unmount
+from tests.fixtures.storage import attach, detach, need_root, run, unmount
 
 from blockdiff.backends import inuse, sysfs
 from blockdiff.backends.file import FileDevice, open_device

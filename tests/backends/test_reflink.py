@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from fixtures.storage import need_root, run
+from tests.fixtures.storage import need_root, run
 
 from blockdiff import _fast
 from blockdiff.backends import reflink
