@@ -31,6 +31,12 @@ def read(device: FileDevice, offset: int, length: int) -> bytes:
     return bytes(buffer)
 
 
+def fill(device: FileDevice) -> None:
+    for offset in range(0, device.size, MIB):
+        device.pwrite(b"x" * MIB, offset)
+    device.flush()
+
+
 # ---- opening ----
 
 
@@ -326,10 +332,8 @@ def test_discard(loop_device: LoopDevice) -> None:
 
 def test_enospc(tmpfs_dir: Path) -> None:
     with open_device(tmpfs_dir / "image", writable=True, create_size=256 * MIB) as device:
-        block = bytes(16 * MIB)
         with pytest.raises(DeviceError, match="No space left") as caught:
-            for offset in range(0, device.size, len(block)):
-                device.pwrite(b"x" + block[1:], offset)
+            fill(device)
         assert (caught.value.errno, caught.value.action) == (errno.ENOSPC, "write")
 
 
@@ -341,9 +345,7 @@ def test_write_eio(make_loop: MakeLoop, tmpfs_dir: Path) -> None:
     loop = make_loop(96 * MIB, backing=backing)
     with open_device(loop.path, writable=True) as device:
         with pytest.raises(DeviceError) as caught:
-            for offset in range(0, device.size, MIB):
-                device.pwrite(b"x" * MIB, offset)
-            device.flush()
+            fill(device)
         assert caught.value.errno in (errno.EIO, errno.ENOSPC)
         assert caught.value.action in ("flush", "write")
 

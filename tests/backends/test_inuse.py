@@ -63,7 +63,7 @@ def test_nobody_uses_it(loop_device: LoopDevice, tmp_path: Path) -> None:
 def test_mounted(mounted: tuple[LoopDevice, Path]) -> None:
     loop, point = mounted
     assert inuse.reasons(str(loop.path)) == [f"it is mounted on {point}"]
-    with pytest.raises(DeviceBusy, match="is mounted on .*mount point.*--force") as caught:
+    with pytest.raises(DeviceBusy, match=r"is mounted on .*mount point.*--force") as caught:
         open_device(loop.path, writable=True)
     assert caught.value.exit_code == 2
     open_device(loop.path).close()  # reading is nobody's harm

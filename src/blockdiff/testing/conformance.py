@@ -41,12 +41,13 @@ class DeviceConformance:
     def bytes_of(self, size: int) -> bytes:
         """Random bytes with zeroes in the middle, in a size that this device can have."""
         size = -(-size // self.unit) * self.unit
-        data = bytearray(random.Random(size).randbytes(size))  # noqa: S311
+        data = bytearray(random.Random(size).randbytes(size))
         data[size // 3 : size // 2] = bytes(size // 2 - size // 3)
         return bytes(data)
 
     @pytest.mark.parametrize("size", _SIZES)
     def test_size_and_content(self, make: Make, size: int) -> None:
+        """It has the size and the bytes that it was made of."""
         data = self.bytes_of(size)
         device = make(data)
         assert device.size == len(data)
@@ -59,6 +60,7 @@ class DeviceConformance:
 
     @pytest.mark.parametrize(("offset", "length"), _RANGES)
     def test_reads_exactly(self, make: Make, offset: int, length: int) -> None:
+        """Any range, aligned or not, and not a byte past the buffer."""
         data = self.bytes_of(3 * 65536 + 777)
         device = make(data)
         assert read(device, offset, length) == data[offset : offset + length]
@@ -69,6 +71,7 @@ class DeviceConformance:
         device.close()
 
     def test_short_read(self, make: Make) -> None:
+        """Reading past the end is told, never padded."""
         device = make(self.bytes_of(8192))
         for offset in (device.size, device.size - 1, device.size + 4096):
             with pytest.raises(ShortRead):
@@ -77,6 +80,7 @@ class DeviceConformance:
 
     @pytest.mark.parametrize("size", _SIZES)
     def test_extents_cover_it(self, make: Make, size: int) -> None:
+        """The extents cover it, and no hole hides data."""
         data = self.bytes_of(size)
         device = make(data)
         cover(device, data, 0, len(data))
@@ -84,6 +88,7 @@ class DeviceConformance:
         device.close()
 
     def test_clones_are_independent(self, make: Make) -> None:
+        """A clone outlives the device that it came from."""
         data = self.bytes_of(8192)
         device = make(data)
         first, second = device.clone(), device.clone()
@@ -95,6 +100,7 @@ class DeviceConformance:
         second.close()
 
     def test_closed_means_closed(self, make: Make) -> None:
+        """Every use after closing is a clear error; closing twice is none."""
         device = make(self.bytes_of(8192))
         device.close()
         device.close()
@@ -104,6 +110,7 @@ class DeviceConformance:
 
     @pytest.mark.parametrize(("offset", "length"), _RANGES)
     def test_write_and_zero(self, make: Make, offset: int, length: int) -> None:
+        """What is written is read back, and nothing around it changes."""
         if not self.writable:
             return
         data = bytearray(self.bytes_of(3 * 65536 + 777))
@@ -122,6 +129,7 @@ class DeviceConformance:
         device.close()
 
     def test_writing_past_the_end(self, make: Make) -> None:
+        """A device does not grow by writing."""
         if not self.writable:
             return
         device = make(self.bytes_of(8192))

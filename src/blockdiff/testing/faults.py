@@ -70,8 +70,8 @@ class _State:
 class FaultDevice:
     """Passes all on to ``inner``, except where ``picture`` or ``faults`` say otherwise. It has no descriptor.
 
-    ``reads`` and ``writes`` list what was asked for, as (offset, length), of all clones together; ``handles`` counts the
-    open ones. ``delay`` seconds pass before each read and write.
+    ``reads`` and ``writes`` list what was asked for, as (offset, length), of all clones together; ``handles`` counts
+    the open ones. ``delay`` seconds pass before each read and write.
     """
 
     def __init__(
