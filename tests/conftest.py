@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-pytest_plugins = ["fixtures.storage"]
+pytest_plugins = ["tests.fixtures.storage"]
 
 STORAGE = {"mounts", "make_loop"}
 

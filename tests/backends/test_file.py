@@ -15,7 +15,7 @@ from blockdiff.backends.file import FileDevice, open_device
 from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
 
 if TYPE_CHECKING:
-    from fixtures.storage import LoopDevice, MakeLoop
+    from tests.fixtures.storage import LoopDevice, MakeLoop
 
 MIB = 1 << 20
 

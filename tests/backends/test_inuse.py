@@ -10,17 +10,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from fixtures.storage import attach, detach, need_root, run, unmount
 
 from blockdiff.backends import inuse, sysfs
 from blockdiff.backends.file import FileDevice, open_device
 from blockdiff.errors import DeviceBusy
+from tests.fixtures.storage import attach, detach, need_root, run, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fixtures.storage import LoopDevice, MakeLoop, Mounts
+    from tests.fixtures.storage import LoopDevice, MakeLoop, Mounts
 
 MIB = 1 << 20
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fixtures.storage import MakeLoop
+    from tests.fixtures.storage import MakeLoop
 
 
 class TestFile(DeviceConformance):
