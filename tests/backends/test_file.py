@@ -60,21 +60,15 @@ def test_missing(tmp_path: Path, writable: bool) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     path = make_image(tmp_path / "secret", b"x")
     path.chmod(0)
-    if os.geteuid() != 0:
-        with pytest.raises(DeviceError, match="Permission denied"):
+    uid = os.geteuid()
+    if uid == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(DeviceError, match="Permission denied") as caught:
             open_device(path)
-        return
-    pid = os.fork()
-    if pid == 0:  # the child loses its rights and tells by its exit status
-        os.chmod(tmp_path, 0o755)
-        os.setuid(65534)
-        try:
-            os.fsencode(str(path))
-            open_device(path)
-        except DeviceError as error:
-            os._exit(0 if error.errno == errno.EACCES else 2)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        os.seteuid(uid)
+    assert (caught.value.errno, caught.value.exit_code) == (errno.EACCES, 3)
 
 
 @pytest.mark.parametrize("writable", [False, True])
@@ -232,7 +226,9 @@ def test_direct_io(any_dir: Path) -> None:
     with open_device(make_image(any_dir / "image", data)) as device:
         fd = device.direct_fileno()
         if any_dir.parent.name == "tmpfs":
-            assert (fd, device.direct_refusal) == (None, "tmpfs keeps its files in memory")
+            assert device.direct_refusal.startswith("tmpfs")
+        if device.direct_refusal == "tmpfs keeps its files in memory":  # /tmp may be one too
+            assert fd is None
             return
         assert fd is not None, device.direct_refusal
         assert device.offset_align in (512, 4096)
@@ -370,3 +366,14 @@ def test_a_target_is_held(loop_device: LoopDevice) -> None:
         with device.clone() as clone, open_device(loop_device.path) as reader:
             clone.pwrite(b"abc", 0)
             assert read(reader, 0, 3) == b"abc"
+
+
+def test_a_free_loop_device(make_loop: MakeLoop) -> None:
+    loop = make_loop(MIB)
+    subprocess.run(["losetup", "--detach", loop.path], check=True)
+    try:
+        with open_device(loop.path) as device:
+            assert device.size == 0
+            assert list(device.extents()) == []
+    except DeviceError as error:  # newer kernels do not open it at all
+        assert error.errno == errno.ENXIO  # noqa: PT017
