@@ -1,3 +1,21 @@
 """Fixtures for everybody."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 pytest_plugins = ["tests.fixtures.storage"]
+
+STORAGE = {"mounts", "make_loop"}
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Whatever uses real storage needs root."""
+    for item in items:
+        if STORAGE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.root)

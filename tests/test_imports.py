@@ -16,7 +16,7 @@ ROOT = Path(blockdiff.__file__).parent
 LAYERS = (
     ("core", ("units", "errors", "extent", "record", "snapshot", "locator", "tag", "schedule", "retention", "pairs")),
     ("native", ("_fast",)),
-    ("engine", ("engine",)),
+    ("engine", ("engine", "api")),
     ("room", ("backends", "emitters", "csi", "snapper", "cinder", "pool", "lxd", "openstorage", "agent")),
     ("top", ("cli", "testing", "", "__main__")),
 )

@@ -15,7 +15,7 @@ from blockdiff.backends.file import FileDevice, open_device
 from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
 
 if TYPE_CHECKING:
-    from fixtures.storage import LoopDevice, MakeLoop
+    from tests.fixtures.storage import LoopDevice, MakeLoop
 
 MIB = 1 << 20
 
@@ -29,6 +29,12 @@ def read(device: FileDevice, offset: int, length: int) -> bytes:
     buffer = bytearray(length)
     device.pread_into(buffer, offset)
     return bytes(buffer)
+
+
+def fill(device: FileDevice) -> None:
+    for offset in range(0, device.size, MIB):
+        device.pwrite(b"x" * MIB, offset)
+    device.flush()
 
 
 # ---- opening ----
@@ -54,21 +60,15 @@ def test_missing(tmp_path: Path, writable: bool) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     path = make_image(tmp_path / "secret", b"x")
     path.chmod(0)
-    if os.geteuid() != 0:
-        with pytest.raises(DeviceError, match="Permission denied"):
+    uid = os.geteuid()
+    if uid == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(DeviceError, match="Permission denied") as caught:
             open_device(path)
-        return
-    pid = os.fork()
-    if pid == 0:  # the child loses its rights and tells by its exit status
-        os.chmod(tmp_path, 0o755)
-        os.setuid(65534)
-        try:
-            os.fsencode(str(path))
-            open_device(path)
-        except DeviceError as error:
-            os._exit(0 if error.errno == errno.EACCES else 2)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        os.seteuid(uid)
+    assert (caught.value.errno, caught.value.exit_code) == (errno.EACCES, 3)
 
 
 @pytest.mark.parametrize("writable", [False, True])
@@ -226,7 +226,9 @@ def test_direct_io(any_dir: Path) -> None:
     with open_device(make_image(any_dir / "image", data)) as device:
         fd = device.direct_fileno()
         if any_dir.parent.name == "tmpfs":
-            assert (fd, device.direct_refusal) == (None, "tmpfs keeps its files in memory")
+            assert device.direct_refusal.startswith("tmpfs")
+        if device.direct_refusal == "tmpfs keeps its files in memory":  # /tmp may be one too
+            assert fd is None
             return
         assert fd is not None, device.direct_refusal
         assert device.offset_align in (512, 4096)
@@ -326,10 +328,8 @@ def test_discard(loop_device: LoopDevice) -> None:
 
 def test_enospc(tmpfs_dir: Path) -> None:
     with open_device(tmpfs_dir / "image", writable=True, create_size=256 * MIB) as device:
-        block = bytes(16 * MIB)
         with pytest.raises(DeviceError, match="No space left") as caught:
-            for offset in range(0, device.size, len(block)):
-                device.pwrite(b"x" + block[1:], offset)
+            fill(device)
         assert (caught.value.errno, caught.value.action) == (errno.ENOSPC, "write")
 
 
@@ -341,9 +341,7 @@ def test_write_eio(make_loop: MakeLoop, tmpfs_dir: Path) -> None:
     loop = make_loop(96 * MIB, backing=backing)
     with open_device(loop.path, writable=True) as device:
         with pytest.raises(DeviceError) as caught:
-            for offset in range(0, device.size, MIB):
-                device.pwrite(b"x" * MIB, offset)
-            device.flush()
+            fill(device)
         assert caught.value.errno in (errno.EIO, errno.ENOSPC)
         assert caught.value.action in ("flush", "write")
 
@@ -368,3 +366,14 @@ def test_a_target_is_held(loop_device: LoopDevice) -> None:
         with device.clone() as clone, open_device(loop_device.path) as reader:
             clone.pwrite(b"abc", 0)
             assert read(reader, 0, 3) == b"abc"
+
+
+def test_a_free_loop_device(make_loop: MakeLoop) -> None:
+    loop = make_loop(MIB)
+    subprocess.run(["losetup", "--detach", loop.path], check=True)
+    try:
+        with open_device(loop.path) as device:
+            assert device.size == 0
+            assert list(device.extents()) == []
+    except DeviceError as error:  # newer kernels do not open it at all
+        assert error.errno == errno.ENXIO  # noqa: PT017

@@ -10,17 +10,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.fixtures.storage import attach, detach, need_root, run, unmount
 
 from blockdiff.backends import inuse, sysfs
 from blockdiff.backends.file import FileDevice, open_device
 from blockdiff.errors import DeviceBusy
+from tests.fixtures.storage import attach, detach, need_root, run, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fixtures.storage import LoopDevice, MakeLoop, Mounts
+    from tests.fixtures.storage import LoopDevice, MakeLoop, Mounts
 
 MIB = 1 << 20
 
@@ -63,7 +63,7 @@ def test_nobody_uses_it(loop_device: LoopDevice, tmp_path: Path) -> None:
 def test_mounted(mounted: tuple[LoopDevice, Path]) -> None:
     loop, point = mounted
     assert inuse.reasons(str(loop.path)) == [f"it is mounted on {point}"]
-    with pytest.raises(DeviceBusy, match="is mounted on .*mount point.*--force") as caught:
+    with pytest.raises(DeviceBusy, match=r"is mounted on .*mount point.*--force") as caught:
         open_device(loop.path, writable=True)
     assert caught.value.exit_code == 2
     open_device(loop.path).close()  # reading is nobody's harm
@@ -218,3 +218,46 @@ def test_mountinfo_is_unescaped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(sysfs, "PROC", str(tmp_path / "absent"))
     assert sysfs.mounts() == []
     assert sysfs.swaps() == []
+
+
+def test_without_rights_on_the_loop_device(loop_device: LoopDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    known = inuse.loop_info(str(loop_device.path))
+    monkeypatch.setattr(os, "open", refuse)
+    assert inuse.loop_info(str(loop_device.path)) == known is not None
+    assert inuse.loop_info("/dev/loop-control") is None
+
+
+def test_a_device_built_on_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As device-mapper and md show themselves; few test machines have them."""
+    for number, name in [("253:0", "dm-0"), ("8:0", "sda"), ("8:1", "sda/sda1")]:
+        (tmp_path / "devices" / name).mkdir(parents=True)
+        (tmp_path / "devices" / name / "dev").write_text(number + "\n")
+        link = tmp_path / "dev" / "block" / number
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(tmp_path / "devices" / name)
+    (tmp_path / "devices/sda/sda1/partition").write_text("1\n")
+    (tmp_path / "devices/sda/sda1/start").write_text("2048\n")
+    (tmp_path / "devices/dm-0/slaves").mkdir()
+    (tmp_path / "devices/dm-0/slaves/sda1").symlink_to(tmp_path / "devices/sda/sda1")
+    (tmp_path / "devices/sda/sda1/holders/dm-0").mkdir(parents=True)
+    monkeypatch.setattr(sysfs, "SYS", str(tmp_path))
+
+    class Stub:
+        def __init__(self, major: int, minor: int) -> None:
+            self.identity, self.size, self.path = (
+                ("block", os.makedev(major, minor), 0),
+                64 * MIB,
+                f"/dev/{major}-{minor}",
+            )
+            self.url = self.path
+
+    mapped, disk, part = Stub(253, 0), Stub(8, 0), Stub(8, 1)
+    for other in (disk, part):
+        assert "in common" in inuse.same_device(mapped, other)  # type: ignore[arg-type]
+        assert "in common" in inuse.same_device(other, mapped)  # type: ignore[arg-type]
+    assert sysfs.holders(os.makedev(8, 1)) == ["/dev/dm-0"]
+    assert sysfs.relatives(os.makedev(8, 0)) == [os.makedev(8, 0), os.makedev(8, 1)]
+    assert sysfs.relatives(os.makedev(8, 1)) == [os.makedev(8, 1), os.makedev(8, 0)]

@@ -13,12 +13,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.fixtures.storage import need_root, run
 
 from blockdiff import _fast
 from blockdiff.backends import reflink
 from blockdiff.backends.file import FileDevice, open_device
 from blockdiff.backends.reflink import ReflinkSource, reflink_refusal, shared_extents
+from tests.fixtures.storage import need_root, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

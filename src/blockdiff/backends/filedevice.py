@@ -13,7 +13,7 @@ from blockdiff import _fast
 from blockdiff.backends.directio import Direct, open_direct
 from blockdiff.backends.inuse import identity
 from blockdiff.backends.opening import failure, printable, reopen, sector_size
-from blockdiff.backends.zeroing import STEP, discard_block, zero_block, zero_file
+from blockdiff.backends.zeroing import STEP, discard_block, write_some, zero_block, zero_file
 from blockdiff.errors import DeviceError, InvalidInput, ShortRead, UnsupportedOperation
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class FileDevice:
             fd = self._writing(offset, len(view))
             while done < len(view):
                 try:
-                    done += os.pwrite(fd, view[done:], offset + done)
+                    done += write_some(fd, view[done:], offset + done)
                 except OSError as error:
                     self._failed(error, "write", offset + done, len(view) - done)
 

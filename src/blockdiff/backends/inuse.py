@@ -21,6 +21,8 @@ _LOOP_GET_STATUS64 = 0x4C05  # the same number on every architecture
 _LOOP_INFO = struct.Struct("=5Q")  # the head of struct loop_info64: device, inode, rdevice, offset, sizelimit
 _LOOP_INFO_SIZE = 232
 _FLOCK = struct.Struct("hhqqi4x")
+_MAX_PLACES = 64
+_EVERYTHING = 1 << 63
 _SECTOR = 512  # the unit of /sys, whatever the device's sectors are
 
 
@@ -99,20 +101,18 @@ def refuse_if_same(source: FileDevice, target: FileDevice) -> None:
 def places(device: FileDevice) -> list[Place]:
     """Where the device's bytes are: itself, and below it the disk of a partition, the backing of a loop device, ..."""
     found = [Place(device.identity, 0, device.size)]
-    while found[-1].key[0] == "block" and len(found) < 16:
-        below = _below(found[-1])
-        if below is None:
-            break
-        found.append(below)
+    for place in found:  # grows as it goes
+        if place.key[0] == "block" and len(found) < _MAX_PLACES:
+            found += _below(place)
     return found
 
 
 def loop_info(loop: str) -> Loop | None:
-    """What a loop device is made of; None when it is no loop device, is free, or may not be asked."""
+    """What a loop device is made of; None when it is no loop device or is free."""
     try:
         fd = os.open(loop, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return None
+        return _loop_info_of_anybody(loop)
     try:
         raw = fcntl.ioctl(fd, _LOOP_GET_STATUS64, bytes(_LOOP_INFO_SIZE))
     except OSError:
@@ -124,17 +124,28 @@ def loop_info(loop: str) -> Loop | None:
     return Loop(key, offset, limit)
 
 
-def _below(place: Place) -> Place | None:
+def _loop_info_of_anybody(loop: str) -> Loop | None:
+    """The same by name, for users who may not open the loop device."""
+    directory = f"{sysfs.SYS}/block/{os.path.basename(loop)}/loop"
+    try:
+        key = identity(os.stat(sysfs.read_text(f"{directory}/backing_file")))
+    except OSError:
+        return None
+    return Loop(key, sysfs.read_number(f"{directory}/offset"), sysfs.read_number(f"{directory}/sizelimit"))
+
+
+def _below(place: Place) -> list[Place]:
     rdev = place.key[1]
     directory = sysfs.node(rdev)
     if os.path.exists(f"{directory}/partition"):
         disk = sysfs.device_number(sysfs.read_text(f"{os.path.dirname(directory)}/dev"))
-        start = int(sysfs.read_text(f"{directory}/start") or 0) * _SECTOR
-        return None if disk is None else Place(("block", disk, 0), place.start + start, place.end + start)
+        start = sysfs.read_number(f"{directory}/start") * _SECTOR
+        return [] if disk is None else [Place(("block", disk, 0), place.start + start, place.end + start)]
     info = loop_info(sysfs.name(rdev)) if os.path.exists(f"{directory}/loop") else None
-    if info is None:
-        return None
-    return Place(info.backing, place.start + info.offset, place.end + info.offset)
+    if info is not None:
+        return [Place(info.backing, place.start + info.offset, place.end + info.offset)]
+    # Nobody says where md and device-mapper put the bytes, so it may be anywhere on the devices below.
+    return [Place(("block", slave, 0), 0, _EVERYTHING) for slave in sysfs.slaves(rdev)]
 
 
 def _block_reasons(rdev: int) -> list[str]:

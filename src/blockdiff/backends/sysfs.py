@@ -27,6 +27,12 @@ def read_text(path: str) -> str:
         return ""
 
 
+def read_number(path: str) -> int:
+    """The file's number; 0 when it is not there."""
+    text = read_text(path)
+    return int(text) if text.isdecimal() else 0
+
+
 def listdir(path: str) -> list[str]:
     """The names in a directory, sorted; empty when it is not there."""
     try:
@@ -67,6 +73,13 @@ def relatives(rdev: int) -> list[int]:
 def holders(rdev: int) -> list[str]:
     """The devices built on this one: md, device-mapper, bcache."""
     return [f"/dev/{entry.replace('!', '/')}" for entry in listdir(f"{node(rdev)}/holders")]
+
+
+def slaves(rdev: int) -> list[int]:
+    """The devices that this one is built on."""
+    directory = f"{node(rdev)}/slaves"
+    numbers = (device_number(read_text(f"{directory}/{entry}/dev")) for entry in listdir(directory))
+    return [number for number in numbers if number is not None]
 
 
 def mounts() -> list[Mount]:

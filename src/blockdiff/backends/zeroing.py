@@ -49,9 +49,17 @@ def write_zeroes(fd: int, offset: int, length: int) -> None:
     """Zeroes by writing them."""
     with memoryview(_zeroes()) as zeroes:
         while length > 0:
-            done = os.pwrite(fd, zeroes[: min(length, _WRITE_STEP)], offset)
+            done = write_some(fd, zeroes[: min(length, _WRITE_STEP)], offset)
             offset += done
             length -= done
+
+
+def write_some(fd: int, data: memoryview, offset: int) -> int:
+    """At least one byte written, or OSError: a kernel that takes none would be asked for ever."""
+    done = os.pwrite(fd, data, offset)
+    if done == 0 and len(data):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    return done
 
 
 @cache

@@ -127,13 +127,17 @@ static int bd_fiemap(int fd, int64_t start, int64_t end, int sync, uint32_t coun
     out->n = fm->fm_mapped_extents < count ? fm->fm_mapped_extents : count;
     out->i = 0;
     out->covered = end;
-    if (out->n) {
-        const struct fiemap_extent *last = &fm->fm_extents[out->n - 1];
-        uint64_t to = last->fe_logical + last->fe_length;
-        /* Only LAST says that nothing follows; a kernel may fill less than the buffer. */
-        if (!(last->fe_flags & FIEMAP_EXTENT_LAST) && to < (uint64_t)end && to > (uint64_t)start)
-            out->covered = (int64_t)to;
+    uint64_t to = (uint64_t)start;
+    for (uint32_t i = 0; i < out->n; i++) {
+        const struct fiemap_extent *e = &fm->fm_extents[i];
+        /* The walk trusts the order: a kernel that breaks it proves nothing. */
+        if ((i && e->fe_logical < to) || e->fe_logical + e->fe_length <= to || e->fe_logical > INT64_MAX - e->fe_length)
+            return -EIO;
+        to = e->fe_logical + e->fe_length;
     }
+    /* Only LAST says that nothing follows; a kernel may fill less than the buffer. */
+    if (out->n && !(fm->fm_extents[out->n - 1].fe_flags & FIEMAP_EXTENT_LAST) && to < (uint64_t)end)
+        out->covered = (int64_t)to;
     return 0;
 }
 
