@@ -52,7 +52,13 @@ class Comparison:
         self._bad_parts: list[Extents] = []
         other = Side(target.url, target.size) if target is not None else Side("zeroes", source.size)
         self.report = VerifyReport(
-            command, Side(source.url, source.size), other, method, options.granularity, start, end - start
+            command,
+            Side(source.url, source.size),
+            other,
+            method,
+            options.granularity,
+            offset=start,
+            length=end - start,
         )
 
     def __iter__(self) -> Iterator[Extents]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from blockdiff import _fast
 from blockdiff._fast import SEG_COPY, Extents, Merge, ReadFailed, combine_table
 from blockdiff.engine.options import ReadOptions, default_workers
-from blockdiff.engine.plan import clip, whole
+from blockdiff.engine.plan import clip, known_extents, whole
 from blockdiff.engine.progress import NoProgress, RateLimit
 from blockdiff.engine.reader import BUFFER_BUDGET, CHUNK, is_kernel, make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
@@ -79,8 +79,7 @@ class Copy:
             Side(target.url, target.size),
             method,
             self._options.granularity,
-            0,
-            source.size,
+            length=source.size,
         )
 
     def run(self) -> VerifyReport:
@@ -117,7 +116,7 @@ class Copy:
         self._readers = [self._reader(workers) for _ in range(workers)]
         limit = RateLimit(self._options.rate) if self._options.rate else None
         wanted = clip(self._only, self._start, self._end) if self._only is not None else whole(self._start, self._end)
-        known = self._target.extents(self._start, total)
+        known = known_extents(self._target, self._start, self._end)
         plan = self._zeroing(Merge(self._actions(wanted, self._start, self._end), known, _NOT_YET_ZERO))
         self._progress.start("copy", total)
         try:
@@ -149,7 +148,7 @@ class Copy:
                     self._written.add(task)
 
     def _actions(self, wanted: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:
-        return iter(Merge(wanted, self._source.extents(start, end - start), _ACTION))
+        return iter(Merge(wanted, known_extents(self._source, start, end), _ACTION))
 
     def _zeroing(self, batches: Iterable[Extents]) -> Iterator[Extents]:
         """Does the zeroing of each batch and gives on what is to be copied."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blockdiff._fast import SEG_COMPARE, SEG_DST_HOLE, SEG_SRC_HOLE, Extents, Merge, combine_table
 from blockdiff.engine.options import ReadOptions
-from blockdiff.engine.plan import clip, plan_compare
+from blockdiff.engine.plan import known_extents, plan_compare
 from blockdiff.engine.verify import Verification, shared_ranges, span
 from blockdiff.errors import InvalidInput, UnsupportedOperation
 from blockdiff.extent import Kind
@@ -124,4 +124,4 @@ class Diff:
         end = self._target.size if self._length is None else min(self._target.size, self._offset + self._length)
         start = max(self._base.size, self._offset)
         if end > start:
-            yield from Merge(clip(self._target.extents(start, end - start), start, end), (), _BEYOND)
+            yield from Merge(known_extents(self._target, start, end), (), _BEYOND)

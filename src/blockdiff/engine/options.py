@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from blockdiff.errors import InvalidInput
 
@@ -17,24 +16,33 @@ def default_workers() -> int:
     return min(4, len(os.sched_getaffinity(0)))
 
 
-@dataclass(slots=True)
 class ReadOptions:
     """Reading two devices.
 
     ``granularity`` (bytes, a power of two from 512 to 1 MiB) is what findings are reported at; ``read`` the read path;
     ``workers`` the threads (0: chosen from the processors); ``rate`` bytes a second of each device (0: no limit);
     ``keep_going`` goes on after an unreadable range, which is then never called equal. ``target_past_cache`` reads the target
-    by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds.
+    by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds. Raises InvalidInput.
     """
 
-    granularity: int = 4096
-    read: str = "auto"
-    workers: int = 0
-    rate: int = 0
-    keep_going: bool = False
-    target_past_cache: bool = False
+    # written out: a dataclass would take a millisecond of every start
+    __slots__ = ("granularity", "keep_going", "rate", "read", "target_past_cache", "workers")
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        granularity: int = 4096,
+        read: str = "auto",
+        workers: int = 0,
+        rate: int = 0,
+        keep_going: bool = False,
+        target_past_cache: bool = False,
+    ) -> None:
+        self.granularity, self.read, self.workers, self.rate = granularity, read, workers, rate
+        self.keep_going, self.target_past_cache = keep_going, target_past_cache
+        self._check()
+
+    def _check(self) -> None:
         g = self.granularity
         if not MIN_GRANULARITY <= g <= MAX_GRANULARITY or g & (g - 1):
             raise InvalidInput(f"granularity {g} is not a power of two from 512 to 1M")

@@ -23,14 +23,13 @@ from blockdiff._fast import (
     Merge,
     combine_table,
 )
+from blockdiff.errors import SourceError
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from blockdiff.engine.device import Device
-
-Batches = "Iterable[Extents]"
 
 
 def _action(src: int | None, dst: int | None) -> int | None:
@@ -45,9 +44,27 @@ def _action(src: int | None, dst: int | None) -> int | None:
     return SEG_COMPARE
 
 
-_ACTIONS = combine_table(_action)
-_SHARED = combine_table(lambda seg, shared: seg if shared is None or seg is None else SEG_SKIP_SHARED)
-_MARKED = combine_table(lambda seg, listed: seg if listed is None or seg is None else seg + SEG_MARK)
+_FACTS = (Kind.DATA, Kind.ZERO, Kind.HOLE)
+_SEGMENTS = range(SEG_SKIP_SHARED + 1)
+_ACTIONS = combine_table(_action, _FACTS, _FACTS)
+_SHARED = combine_table(lambda seg, shared: seg if shared is None or seg is None else SEG_SKIP_SHARED, _SEGMENTS)
+
+
+def known_extents(device: Device, start: int, end: int) -> Iterator[Extents]:
+    """The device's map of ``[start, end)``, proved to be one: a range that a map forgot would never be read.
+
+    Raises SourceError where the map has a gap, overlaps, or says something that is no fact.
+    """
+    at = start
+    for batch in device.extents(start, end - start):
+        if not len(batch):
+            continue
+        if batch.start != at or batch.gaps() or batch.end > end or any(kind not in _FACTS for kind in batch.totals()):
+            raise SourceError(f"the map of {device.url} is broken between {at} and {batch.end}: it must cover every byte once")
+        at = batch.end
+        yield batch
+    if at < end:
+        raise SourceError(f"the map of {device.url} ends at {at}, before {end}")
 
 
 def align(batches: Iterable[Extents], granularity: int, limit: int) -> Iterator[Extents]:
@@ -85,14 +102,13 @@ def plan_compare(
     ``shared``: ranges of equal physical storage; ``only``: nothing else is judged; ``mark``: these ranges get SEG_MARK
     and granules are cut at their boundaries.
     """
-    length = end - start
-    maps = Merge(source.extents(start, length), target.extents(start, length), _ACTIONS)
+    maps = Merge(known_extents(source, start, end), known_extents(target, start, end), _ACTIONS)
     plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
     plan = clip(align(plan, granularity, end), start, end)
     if only is not None:
         plan = iter(Merge(plan, only, SET_TABLES["intersect"]))
     if mark is not None:
-        plan = iter(Merge(plan, mark, _MARKED))
+        plan = iter(Merge(plan, mark, _marked()))
     return plan
 
 
@@ -100,6 +116,10 @@ def plan_against_zero(
     source: Device, start: int, end: int, *, granularity: int, mark: Iterable[Extents] | None = None
 ) -> Iterator[Extents]:
     """The plan for comparing ``[start, end)`` of one device with zeroes: its data is scanned, its holes are not."""
-    known = combine_table(lambda kind, _: SEG_DST_HOLE if kind == Kind.DATA else SEG_SKIP_HOLE)
-    plan = clip(align(Merge(source.extents(start, end - start), (), known), granularity, end), start, end)
-    return plan if mark is None else iter(Merge(plan, mark, _MARKED))
+    known = combine_table(lambda kind, _: SEG_DST_HOLE if kind == Kind.DATA else SEG_SKIP_HOLE, _FACTS, ())
+    plan = clip(align(Merge(known_extents(source, start, end), (), known), granularity, end), start, end)
+    return plan if mark is None else iter(Merge(plan, mark, _marked()))
+
+
+def _marked() -> bytes:
+    return combine_table(lambda seg, listed: seg if listed is None or seg is None else seg + SEG_MARK, _SEGMENTS)

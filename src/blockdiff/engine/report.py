@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Extents
@@ -14,14 +13,14 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
-@dataclass(slots=True)
 class Side:
     """One of the two devices and how it was read. ``bytes_by_path``: bytes read by mmap, direct and buffered."""
 
-    url: str
-    size: int
-    bytes_by_path: dict[str, int] = field(default_factory=dict)
-    note: str = ""
+    __slots__ = ("bytes_by_path", "note", "size", "url")
+
+    def __init__(self, url: str, size: int) -> None:
+        self.url, self.size, self.note = url, size, ""
+        self.bytes_by_path: dict[str, int] = {}
 
     @property
     def read_path(self) -> str:
@@ -39,7 +38,6 @@ class Side:
         }
 
 
-@dataclass(slots=True)
 class VerifyReport:
     """The result of comparing two devices. Units are bytes.
 
@@ -48,27 +46,29 @@ class VerifyReport:
     kind is their class; ``complete`` is False when the run stopped at the first difference or by an error.
     """
 
-    command: str
-    source: Side
-    target: Side
-    method: str
-    granularity: int
-    offset: int = 0
-    length: int = 0
-    size_policy: str = "strict"
-    identical: bool = False
-    complete: bool = False
-    differences: Extents = field(default_factory=Extents)
-    difference_count: int = 0
-    differing_bytes: int = 0
-    bytes_by_class: dict[str, int] = field(default_factory=dict)
-    bytes_compared: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    unreadable: Extents = field(default_factory=Extents)
-    warnings: list[str] = field(default_factory=list)
-    workers: int = 1
-    elapsed_seconds: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
+    # written out, not a dataclass: making one would take a millisecond of every start
+    def __init__(
+        self, command: str, source: Side, target: Side, method: str, granularity: int, *, offset: int = 0, length: int = 0
+    ) -> None:
+        self.command, self.source, self.target, self.method = command, source, target, method
+        self.granularity, self.offset, self.length = granularity, offset, length
+        self.size_policy = "strict"
+        self.identical = self.complete = False
+        self.differences = Extents()
+        self.difference_count = self.differing_bytes = self.bytes_compared = 0
+        self.bytes_by_class: dict[str, int] = {}
+        self.skipped: dict[str, int] = {}
+        self.unreadable = Extents()
+        self.warnings: list[str] = []
+        self.workers = 1
+        self.elapsed_seconds = 0.0
+        self.extra: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"VerifyReport({self.command} {self.source.url!r} {self.target.url!r}: identical={self.identical}, "
+            f"{self.difference_count} differences, {self.differing_bytes} bytes)"
+        )
 
     @property
     def bytes_read(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from blockdiff._fast import SEG_MAP, SEG_SKIP_HOLE, Extents, Merge, combine_table
 from blockdiff.engine.compare import Comparison
 from blockdiff.engine.options import ReadOptions
+from blockdiff.engine.plan import known_extents
 from blockdiff.engine.verify import span
 from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType, Record
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _SCAN = combine_table(lambda kind, _: SEG_MAP if kind == Kind.DATA else SEG_SKIP_HOLE)
 _FACTS = combine_table(lambda mapped, scanned: mapped if scanned is None or mapped != Kind.DATA else scanned)
-_ALLOCATED = combine_table(lambda kind, _: None if kind == Kind.HOLE else kind)
 
 
 class Map:
@@ -59,12 +59,11 @@ class Map:
                 yield Record(BlockMetadataType.VARIABLE_LENGTH, self._image.size, shown)
 
     def _batches(self) -> Iterator[Extents]:
-        length = self._end - self._start
-        known = self._image.extents(self._start, length)
+        known = known_extents(self._image, self._start, self._end)
         if not self._zeroes:
             yield from Merge(known, (), combine_table(lambda kind, _: kind))
             return
-        plan = Merge(self._image.extents(self._start, length), (), _SCAN)
+        plan = Merge(known_extents(self._image, self._start, self._end), (), _SCAN)
         self.run = Comparison(
             self._image,
             None,

@@ -379,9 +379,14 @@ cdef class Extents:
             vec_push(&v, pos, top - pos, k)
         return made(&v)
 
-    __or__ = union
-    __and__ = intersect
-    __sub__ = subtract
+    def __or__(self, other):
+        return combine(self, other, UNION) if isinstance(other, Extents) else NotImplemented
+
+    def __and__(self, other):
+        return combine(self, other, INTERSECT) if isinstance(other, Extents) else NotImplemented
+
+    def __sub__(self, other):
+        return combine(self, other, SUBTRACT) if isinstance(other, Extents) else NotImplemented
 
     def gaps(self):
         """True when the set does not cover one unbroken range."""
@@ -476,22 +481,36 @@ cdef int64_view(values):
 
 # ---- tables: what comes out where a is in state i and b in state j (0 = absent, kind + 1) ----
 
-cdef bytes make_table(rule):
-    return bytes(BD_NONE if a is b is None or (kind := rule(a, b)) is None else kind
-                 for a in [None, *range(MAX_KIND + 1)] for b in [None, *range(MAX_KIND + 1)])
+cdef bytes set_table(bint only_a, bint only_b, bint both):
+    """The table of a set operation: a range keeps the kind that a gives it, else b's."""
+    cdef bytearray table = bytearray(b"\xff") * (BD_STATES * BD_STATES)
+    cdef int a, b
+    for a in range(BD_STATES):
+        for b in range(BD_STATES):
+            if (only_a if b == 0 else both) if a else only_b and b:
+                table[a * BD_STATES + b] = a - 1 if a else b - 1
+    return bytes(table)
 
 
-cdef bytes UNION = make_table(lambda a, b: b if a is None else a)
-cdef bytes INTERSECT = make_table(lambda a, b: None if a is None or b is None else a)
-cdef bytes SUBTRACT = make_table(lambda a, b: a if b is None else None)
+cdef bytes UNION = set_table(True, True, True)
+cdef bytes INTERSECT = set_table(False, False, True)
+cdef bytes SUBTRACT = set_table(True, False, False)
 
 
-def combine_table(rule):
+def combine_table(rule, a=None, b=None):
     """A table for ``combine`` and ``Merge`` from ``rule(kind of a or None, kind of b or None) -> kind or None``.
 
-    Where both are absent nothing comes out, whatever the rule says.
+    ``a`` and ``b`` name the kinds that can occur (all, if None): the rule is asked for these only, and nothing comes out
+    for others. Where both are absent nothing comes out, whatever the rule says.
     """
-    return make_table(rule)
+    cdef bytearray table = bytearray(b"\xff") * (BD_STATES * BD_STATES)
+    every = range(MAX_KIND + 1)
+    for x in (None, *(every if a is None else a)):
+        for y in (None, *(every if b is None else b)):
+            kind = None if x is None and y is None else rule(x, y)
+            if kind is not None:
+                table[(0 if x is None else x + 1) * BD_STATES + (0 if y is None else y + 1)] = kind
+    return bytes(table)
 
 
 SET_TABLES = {"union": UNION, "intersect": INTERSECT, "subtract": SUBTRACT}
