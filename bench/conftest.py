@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption
     chosen = setting.load(quick=option("quick"), keep=option("keep"), gib=option("gib"), rounds=option("rounds"))
     config.stash[SETTING] = chosen
-    found = Result(now(), chosen.quick, chosen.rounds, machine.facts(chosen.base))
+    found = Result(now(), chosen.quick, chosen.rounds, chosen.size, machine.facts(chosen.base))
     found.absent.update(dict.fromkeys(peers.missing(), "not on PATH"))
     config.stash[RESULT] = found
 
