@@ -49,7 +49,7 @@ def load(*, quick: bool = False, keep: bool = False, gib: float = 0, rounds: int
 
 
 def fitting() -> int:
-    """4 GiB a side, so that starting the interpreter does not count, or less: hot pairs fill at most half the memory."""
+    """4 GiB a side, so that starting the interpreter weighs little, or less: hot pairs fill at most half the memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return next((size for size in (4 * GIB, 2 * GIB) if 4 * size <= memory), GIB)
 
