@@ -24,7 +24,7 @@ SETTING = pytest.StashKey[Setting]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("blockdiff benchmarks")
     group.addoption("--quick", action="store_true", help="the small subset of every CI run (BLOCKDIFF_BENCH_QUICK)")
-    group.addoption("--gib", type=float, default=0, help="GiB of a file (BLOCKDIFF_BENCH_GIB; 2, quick 0.5)")
+    group.addoption("--gib", type=float, default=0, help="GiB of a file (BLOCKDIFF_BENCH_GIB; 4, quick 0.5)")
     group.addoption("--rounds", type=int, default=0, help="rounds of a race (BLOCKDIFF_BENCH_ROUNDS; 7, quick 3)")
     group.addoption("--keep", action="store_true", help="keep the data for the next run (BLOCKDIFF_BENCH_KEEP)")
 
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption
     chosen = setting.load(quick=option("quick"), keep=option("keep"), gib=option("gib"), rounds=option("rounds"))
     config.stash[SETTING] = chosen
-    found = Result(now(), chosen.quick, chosen.rounds, machine.facts(chosen.base))
+    found = Result(now(), chosen.quick, chosen.rounds, chosen.size, machine.facts(chosen.base))
     found.absent.update(dict.fromkeys(peers.missing(), "not on PATH"))
     config.stash[RESULT] = found
 

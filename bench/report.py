@@ -127,6 +127,7 @@ def markdown(found: Result) -> str:
     parts = [
         [f"Run of {found.started} ({kind}, {found.rounds} rounds). {EXPLAINED}"],
         machine(found.machine),
+        found.caveats(),
         ["### Goals"],
         goals(ordered(found.rows)),
         ["### Every peer"],
@@ -144,6 +145,7 @@ def markdown(found: Result) -> str:
 def terminal(found: Result) -> str:
     """The summary at the end of a run."""
     parts = [
+        found.caveats(),
         goals(ordered(found.rows)),
         ratios(ordered(found.rows)),
         own(ordered(found.rows)),

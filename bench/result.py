@@ -43,11 +43,17 @@ class Result:
     started: str = ""
     quick: bool = False
     rounds: int = 0
+    size: int = 0  # bytes of one side of the ordinary pairs
     machine: dict[str, object] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     notes: dict[str, list[str]] = field(default_factory=dict)  # by workload: sizes, folios
     absent: dict[str, str] = field(default_factory=dict)  # what did not run, and why
     runs: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
+
+    def caveats(self) -> list[str]:
+        """What to keep in mind when reading the goals."""
+        small = f"The goals are for files of 1 GiB and more. These have {self.size >> 20} MiB: the start weighs more."
+        return [small] if 0 < self.size < 1 << 30 else []
 
     def note(self, workload: str, text: str) -> None:
         self.notes.setdefault(workload, []).append(text)

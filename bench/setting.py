@@ -44,8 +44,14 @@ def load(*, quick: bool = False, keep: bool = False, gib: float = 0, rounds: int
     if quick:
         size = size or 512 * MIB
         return Setting(True, keep, size, size, 64 * GIB, 256 * MIB, 256 * MIB, rounds=rounds or 3, base=base)
-    size = size or 2 * GIB
+    size = size or fitting()
     return Setting(False, keep, size, max(size, 4 * GIB), rounds=rounds or 7, base=base)
+
+
+def fitting() -> int:
+    """4 GiB a side, so that starting the interpreter weighs little, or less: hot pairs fill at most half the memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return next((size for size in (4 * GIB, 2 * GIB) if 4 * size <= memory), GIB)
 
 
 def directory() -> str:

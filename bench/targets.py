@@ -39,8 +39,8 @@ ZEROES = "written zeroes against a hole, hot"
 START = "1 MiB pair, start to end"
 REFLINK = "reflink, 1 % rewritten, cold"
 COPY = "copy 10 % changed and verify, hot"
-EMIT = "JSON of 1 M extents"
-PARSE = "parsing JSON of 1 M extents"
+EMIT = "writing 1 M extents as json"
+PARSE = "reading 1 M extents from json"
 UNION = "union of two sets of 1 M extents"
 INTERSECT = "intersect of two sets of 1 M extents"
 SUBTRACT = "subtract of two sets of 1 M extents"
@@ -65,6 +65,10 @@ TARGETS = (
     Target(INTERSECT, "milliseconds", "", 50.0),
     Target(SUBTRACT, "milliseconds", "", 50.0),
 )
+
+
+def emit(name: str) -> str:
+    return f"writing 1 M extents as {name}"
 
 
 ORDER = (

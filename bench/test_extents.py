@@ -32,7 +32,7 @@ class Sets:
         self.lengths = [rng.integers(1, 3, count, dtype=np.int64) for _ in "ab"]
         self.slots = [np.sort(rng.choice(2 * count, count, replace=False)) for _ in "ab"]
         self.a, self.b = (
-            Extents.from_arrays(slots.astype(np.int64) * 2 * BLOCK, lengths * BLOCK)
+            Extents.from_arrays((slots.astype(np.int64) * 2 * BLOCK).data, (lengths * BLOCK).data)
             for slots, lengths in zip(self.slots, self.lengths, strict=True)
         )
 
