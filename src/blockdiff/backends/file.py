@@ -8,7 +8,6 @@ import stat
 from typing import TYPE_CHECKING
 
 from blockdiff.backends.filedevice import FileDevice
-from blockdiff.backends.inuse import busy, refuse_if_in_use
 from blockdiff.backends.opening import check_path, create, is_read_only, open_checked, printable
 from blockdiff.errors import DeviceError
 
@@ -46,6 +45,8 @@ def open_device(
 def _open_target(path: str, url: str, *, force: bool) -> int:
     if force:
         return open_checked(path, os.O_RDWR, url)
+    from blockdiff.backends.inuse import busy, refuse_if_in_use
+
     status = check_path(path, url)
     refuse_if_in_use(path, url)
     # On a block device O_EXCL keeps file systems and RAID away as long as it is open; elsewhere it means nothing.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from blockdiff import _fast
 from blockdiff.backends.directio import Direct, open_direct
-from blockdiff.backends.inuse import identity
 from blockdiff.backends.opening import failure, printable, reopen, sector_size
 from blockdiff.backends.zeroing import STEP, discard_block, write_some, zero_block, zero_file
 from blockdiff.errors import DeviceError, InvalidInput, ShortRead, UnsupportedOperation
@@ -53,6 +52,8 @@ class FileDevice:
     @property
     def identity(self) -> tuple[str, int, int]:
         """Equal for two names of one file or device."""
+        from blockdiff.backends.inuse import identity
+
         return identity(self._stat)
 
     def current_size(self) -> int:
