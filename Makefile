@@ -8,7 +8,7 @@ T ?=
 export PYTHON
 
 PY := $(VENV)/bin/python
-PYTEST := $(PY) -m pytest $(if $(filter-out 0,$(J)),-n $(J))
+PYTEST := $(PY) -m pytest$(if $(filter-out 0,$(J)), -n $(J))
 NATIVE := setup.py $(wildcard src/blockdiff/*.pyx src/blockdiff/*.pxd src/blockdiff/native/*)
 PIP := $(PY) -m pip --disable-pip-version-check install -q
 
