@@ -92,7 +92,14 @@ def test_audit_json(pair):
     command = ["audit", "-o", "json", *pair, "--extents", "-"]
     report = obeys(json.loads(blockdiff(*command, expect=1, stdin=listed).stdout), "report")
     assert covered(report["under_reported"]) == {9}
-    assert covered(report["over_reported"]) == {10}
+    assert (report["correct"], report["under_reported_bytes"], report["over_reported_bytes"]) == (False, 4096, 4096)
+
+
+def test_audit_json_with_what_is_over_reported(pair):
+    listed = json.dumps([{"offset": offset, "length": length} for offset, length in [*TRUTH, (40960, 4096)]])
+    command = ["audit", "--over", "-o", "json", *pair, "--extents", "-"]
+    report = obeys(json.loads(blockdiff(*command, expect=0, stdin=listed).stdout), "report")
+    assert [(item["offset"], item["class"]) for item in report["ranges"]] == [(40960, "over-reported")]
 
 
 def test_a_list_comes_back_as_input(pair):
@@ -105,7 +112,7 @@ def test_a_list_comes_back_as_input(pair):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        pytest.param(["verify", "no-such-file", "nor-this"], 2, id="missing"),
+        pytest.param(["verify", "no-such-file", "nor-this"], 3, id="missing"),
         pytest.param(["verify", "only-one"], 2, id="usage"),
         pytest.param(["verify", "x-unknown:a", "b"], 2, id="scheme"),
     ],
