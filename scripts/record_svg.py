@@ -16,7 +16,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS, ROWS = 108, 40
+COLUMNS, ROWS = 116, 40
 COMMANDS = (
     "blockdiff verify source.img replica.img",
     "blockdiff copy --changed source.img replica.img",
