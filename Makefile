@@ -8,7 +8,7 @@ T ?=
 export PYTHON
 
 PY := $(VENV)/bin/python
-PYTEST := $(PY) -m pytest $(if $(filter-out 0,$(J)),-n $(J))
+PYTEST := $(PY) -m pytest$(if $(filter-out 0,$(J)), -n $(J))
 NATIVE := setup.py $(wildcard src/blockdiff/*.pyx src/blockdiff/*.pxd src/blockdiff/native/*)
 PIP := $(PY) -m pip --disable-pip-version-check install -q
 
@@ -61,7 +61,7 @@ man: $(VENV)/.native ## manual pages in build/man/
 
 asan: need-test $(VENV)/.native $(VENV)/.test ## tests of the native core under AddressSanitizer and UBSan
 	BLOCKDIFF_SANITIZE=1 $(PY) setup.py -q build --build-base build/asan --build-lib build/asan/lib
-	PYTHONPATH=build/asan/lib PYTHONMALLOC=malloc \
+	PYTHONPATH=$(CURDIR)/build/asan/lib PYTHONMALLOC=malloc \
 	LD_PRELOAD="$$(cc -print-file-name=libasan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \

@@ -19,7 +19,7 @@ EXIT_CODES = (
     ("0", "Identical, or done."),
     ("1", "Different: a finding of verify, audit or diff --exit-code. Never used for trouble."),
     ("2", "The command line or an input file is wrong; nothing was done."),
-    ("3", "A device or a source failed."),
+    ("3", "A device or a source failed: missing, unreadable, shrunk, full."),
     ("4", "Not supported here, or not installed."),
     ("5", "A remote service failed."),
     ("130", "Interrupted."),

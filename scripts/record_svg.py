@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import tempfile
 from pathlib import Path
 
 import images
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS, ROWS = 96, 40
+COLUMNS, ROWS = 116, 40
 COMMANDS = (
     "blockdiff verify source.img replica.img",
     "blockdiff copy --changed source.img replica.img",
@@ -61,7 +63,8 @@ def record(target: Path) -> None:
             console.print()
         os.chdir("/")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(console.export_svg(title="blockdiff", unique_id="blockdiff"))
+    own_fonts = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # nothing from the network
+    target.write_text(console.export_svg(title="blockdiff", code_format=own_fonts, unique_id="blockdiff"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who may import whom: core < native < engine < backends, emitters, rooms < cli; the last four never import each other.
+"""Who may import whom: core < native < engine < backends, emitters, rooms < api < cli; rooms never import each other.
 
 Read from the source, so that lazy imports inside functions count too. Imports for type checkers only may look up,
 except from room to room.
@@ -18,7 +18,8 @@ LAYERS = (
     ("native", ("_fast",)),
     ("engine", ("engine", "api")),
     ("room", ("backends", "emitters", "csi", "snapper", "cinder", "pool", "lxd", "openstorage", "agent")),
-    ("top", ("cli", "testing", "", "__main__")),
+    ("api", ("api", "")),
+    ("top", ("cli", "testing", "__main__")),
 )
 LEVEL = {part: level for level, (_, parts) in enumerate(LAYERS) for part in parts}
 ROOMS = LAYERS[3][1]

@@ -1,6 +1,7 @@
 """Manual pages are made from the command line itself: each command has one, with every option, and man can read it."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_man_reads_them_without_a_warning(directory):
             command, capture_output=True, text=True, check=False, env={"MANWIDTH": "100", "PATH": "/usr/bin:/bin"}
         )
         assert (done.returncode, done.stderr) == (0, ""), path
-        assert "EXIT STATUS" in done.stdout
+        assert "EXIT STATUS" in re.sub(".\b", "", done.stdout)  # bold is overstruck
 
 
 def test_text_is_escaped(gen_man):
