@@ -73,7 +73,7 @@ _WHERE = {
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - all are strings
+__all__ = [
     "AuditReport",
     "BackendUnavailable",
     "BlockMetadataType",

@@ -61,11 +61,69 @@ class Merge:
     def __next__(self) -> Extents: ...
 
 class Aligner:
+    @property
+    def end(self) -> int: ...
     def __init__(self, granularity: int, limit: int | None = None) -> None: ...
     def feed(self, batch: Extents) -> Extents: ...
     def finish(self) -> Extents: ...
 
 def first_odd_length(extents: Extents, length: int, capacity: int = 0) -> int | None: ...
+
+# ---- compare.pxi ----
+
+SEG_COMPARE: Final[int]
+SEG_SRC_HOLE: Final[int]
+SEG_DST_HOLE: Final[int]
+SEG_SKIP_HOLE: Final[int]
+SEG_SKIP_SHARED: Final[int]
+SEG_MAP: Final[int]
+SEG_COPY: Final[int]
+SEG_MARK: Final[int]
+READ_MODES: dict[str, int]
+READ_PATHS: tuple[str, str, str]
+MIN_GRANULARITY: Final[int]
+MAX_GRANULARITY: Final[int]
+
+class Cancelled(Exception): ...
+
+class ReadFailed(Exception):
+    side: int
+    offset: int
+    length: int
+    errno: int
+    writing: bool
+    def __init__(self, side: int, offset: int, length: int, errno: int, writing: bool) -> None: ...
+
+class Reader:
+    compared: int
+    written: int
+    punched: int
+    aio: int
+    def __init__(
+        self,
+        source: tuple[int, int, int, int, str] | None,
+        target: tuple[int, int, int, int, str] | None,
+        *,
+        granularity: int,
+        strict: bool = False,
+        keep_going: bool = False,
+        chunk: int = ...,
+        queue_depth: int = 8,
+        window: int = ...,
+        write_fd: int = -1,
+        write_sparse: bool = False,
+    ) -> None: ...
+    def run(self, plan: Extents) -> tuple[Extents, Extents]: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+    def bytes_read(self, side: int) -> dict[str, int]: ...
+    def direct_errno(self, side: int) -> int: ...
+
+def judge_buffers(
+    segment: int, source: Any, target: Any, offset: int, *, granularity: int, strict: bool = False
+) -> Extents: ...
+def cached_bytes(fd: int, offset: int, length: int) -> int: ...
+def split_plan(plan: Extents, max_bytes: int, max_extents: int = 65536) -> list[Extents]: ...
 
 # ---- format.pxi ----
 

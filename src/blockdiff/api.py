@@ -12,7 +12,6 @@ from blockdiff._fast import Extents
 from blockdiff.engine.audit import Audit, AuditTotals
 from blockdiff.engine.copy import Copy
 from blockdiff.engine.diff import Diff
-from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.scan import Map
 from blockdiff.engine.verify import concatenate, verify_devices
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from blockdiff.engine.device import Device, WritableDevice
+    from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.report import VerifyReport
     from blockdiff.record import Record
@@ -107,7 +107,9 @@ def map(  # noqa: A001 - the command's name
     length: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Record]:
-    """Yields records of an image's extents: data, zero and (with ``holes``) hole. ``zeroes`` scans the data for zeroes."""
+    """Yields records of an image's extents: data, zero and (with ``holes``) hole. ``zeroes`` scans the data for
+    zeroes.
+    """
     with ExitStack() as stack:
         run = Map(
             _open(stack, image),
@@ -162,7 +164,9 @@ def copy(
 
 
 class AuditReport:
-    """The result of ``audit``: ``correct``, ``totals``, the ``under_reported`` Extents (kind: class) and the ``report``."""
+    """The result of ``audit``: ``correct``, ``totals``, the ``under_reported`` Extents (kind: class) and the
+    ``report``.
+    """
 
     def __init__(self, correct: bool, totals: AuditTotals, under_reported: Extents, report: VerifyReport) -> None:
         self.correct, self.totals, self.under_reported, self.report = correct, totals, under_reported, report

@@ -108,8 +108,8 @@ class StreamInterrupted(SourceError):
 class DeviceError(BlockdiffError, OSError):
     """An operation on a device failed.
 
-    ``url`` names the device, ``action`` what was tried ("read", "write", "open", ...), ``offset`` and ``length`` (bytes)
-    the range or None, ``errno`` the system's code or None.
+    ``url`` names the device, ``action`` what was tried ("read", "write", "open", ...), ``offset`` and ``length``
+    (bytes) the range or None, ``errno`` the system's code or None.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 class Kind(IntEnum):
     """What is known about an extent's bytes, or (from 16) how two devices differ there.
 
-    A hole is not allocated here (its content may come from a parent); a zero extent reads as zeroes. Two different facts.
-    OVER marks bytes that a list of changes holds although they are equal.
+    A hole is not allocated here (its content may come from a parent); a zero extent reads as zeroes. Two different
+    facts. OVER marks bytes that a list of changes holds although they are equal.
     """
 
     DATA = 0

@@ -19,10 +19,14 @@ def parse_size(text: str | int, what: str = "size") -> int:
         return text
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise InvalidInput(f"{what} {text!r} is not a size: write bytes or a number with K, M, G, T, such as 4K or 1.5G")
+        raise InvalidInput(
+            f"{what} {text!r} is not a size: write bytes or a number with K, M, G, T, such as 4K or 1.5G"
+        )
     number, unit, suffix = match.groups()
     base = 1000 if suffix.upper() == "B" and unit else 1024
-    value = float(number) * base ** _POWERS[unit.upper()] if "." in number else int(number) * base ** _POWERS[unit.upper()]
+    value = (
+        float(number) * base ** _POWERS[unit.upper()] if "." in number else int(number) * base ** _POWERS[unit.upper()]
+    )
     if value != int(value):
         raise InvalidInput(f"{what} {text!r} is not a whole number of bytes")
     if value >= 1 << 63:

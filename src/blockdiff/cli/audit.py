@@ -21,7 +21,9 @@ from blockdiff.units import format_size
 @click.command("audit", cls=Command, context_settings=CONTEXT)
 @click.argument("devices", nargs=-1, required=True, metavar="BASE TARGET")
 @click.option("--extents", "list_file", metavar="FILE", required=True, help="The list to judge (-: stdin).")
-@click.option("--allocated", is_flag=True, help="Judge a list of allocated blocks of TARGET alone: all that is not zero.")
+@click.option(
+    "--allocated", is_flag=True, help="Judge a list of allocated blocks of TARGET alone: all that is not zero."
+)
 @click.option("--over", "show_over", is_flag=True, help="List over-reported ranges too.")
 @read_options(keep_going=True, window=False)
 @output_options(REPORT_FORMATS)
@@ -38,8 +40,8 @@ def command(
 ) -> int:
     """Judge a list of changed blocks against the content of BASE and TARGET. Reads only.
 
-    Under-reported: bytes that differ and are not listed. A backup made from the list has lost them: exit code 1, and every
-    range is printed. Over-reported: bytes that are listed and equal: safe, but a cost.
+    Under-reported: bytes that differ and are not listed. A backup made from the list has lost them: exit code 1, and
+    every range is printed. Over-reported: bytes that are listed and equal: safe, but a cost.
 
     FILE is the JSON of the Kubernetes lister, rbd diff, qemu-img map, nbdinfo --map, or blockdiff's own.
 
@@ -105,12 +107,10 @@ def _result(run: Audit, verbose: int) -> list[str]:
             f"UNDER-REPORTED: {totals.under_reported_bytes:,} bytes in {totals.under_reported_extents:,} ranges differ "
             "and are not listed"
         )
-    over = totals.over_reported_bytes
-    return [
-        verdict,
+    over, unneeded = format_size(totals.over_reported_bytes), format_size(totals.unneeded_bytes)
+    sums = (
         f"changed {format_size(totals.changed_bytes)}; listed {format_size(totals.listed_bytes)} in "
-        f"{totals.listed_extents:,} extents of granularity {totals.list_granularity}; over-reported {format_size(over)}, "
-        f"{format_size(totals.unneeded_bytes)} of it in blocks where nothing differs",
-        *how_read(report, verbose=verbose),
-        *(f"warning: {text}" for text in report.warnings),
-    ]
+        f"{totals.listed_extents:,} extents of granularity {totals.list_granularity}; "
+        f"over-reported {over}, {unneeded} of it in blocks where nothing differs"
+    )
+    return [verdict, sums, *how_read(report, verbose=verbose), *(f"warning: {text}" for text in report.warnings)]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-
 if TYPE_CHECKING or not {"-h", "--help"}.intersection(sys.argv):
-    Command, Group = click.Command, click.Group
+    from click import Command, Group
 else:
     import rich_click
 
     rich_click.rich_click.TEXT_MARKUP = None
     Command, Group = rich_click.RichCommand, rich_click.RichGroup
+
+__all__ = ["CONTEXT", "Command", "Group"]
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

@@ -56,8 +56,8 @@ def command(
 ) -> int:
     """Write SRC to DST: all of it, with --changed what differs, with --extents listed ranges.
 
-    Holes stay holes. DST is on stable storage when the command ends well. A file DST is made or extended as needed; a DST
-    that is too small a device, mounted, held, or SRC itself is refused. After a failure or Ctrl-C run it again with
+    Holes stay holes. DST is on stable storage when the command ends well. A file DST is made or extended as needed; a
+    DST that is too small a device, mounted, held, or SRC itself is refused. After a failure or Ctrl-C run it again with
     --changed: it goes on where it stopped.
 
     \b
@@ -104,7 +104,9 @@ def _unfinished(report: VerifyReport) -> str:
 def _result(report: VerifyReport, verbose: int) -> list[str]:
     extra = report.extra
     copied, zeroed = extra["copied_bytes"], extra["zeroed_bytes"]
-    verdict = f"copied: {copied:,} bytes ({format_size(copied)}) written, {format_size(zeroed)} zeroed, on stable storage"
+    verdict = (
+        f"copied: {copied:,} bytes ({format_size(copied)}) written, {format_size(zeroed)} zeroed, on stable storage"
+    )
     if extra["verified"]:
         verdict += f"; verified: {extra['verified_bytes']:,} bytes read back identical"
     return [verdict, *how_read(report, verbose=verbose), *(f"warning: {text}" for text in report.warnings)]

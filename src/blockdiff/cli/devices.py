@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def opened(
     source: str | None, target: str, list_file: str | None, *, list_capacity: str = "larger"
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """The two devices (source None where there is none) and the list of extents, checked against the larger or the target."""
+    """The two devices (source None where there is none) and the list of extents, checked against the larger or the
+    target.
+    """
     with ExitStack() as stack:
         first = None
         if source is not None:

@@ -25,7 +25,7 @@ from blockdiff.units import format_size
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="How changes are found: reflink reads no data, content reads all, auto skips shared storage and reads the rest.",
+    help="reflink reads no data, content reads all, auto skips shared storage and reads the rest.",
 )
 @click.option("--require", type=click.Choice(METHODS[1:]), default=None, help="Fail rather than use another method.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when something changed.")

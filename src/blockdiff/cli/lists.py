@@ -30,7 +30,9 @@ class HumanList:
                 Kind.ZERO: b"zero  yes        yes",
                 Kind.HOLE: b"hole  no         yes",
             }
-        self._template = Template({kind: (b"", b" ", b"  " + tail + b"\n") for kind, tail in tails.items()}, widths=(16, 14))
+        self._template = Template(
+            {kind: (b"", b" ", b"  " + tail + b"\n") for kind, tail in tails.items()}, widths=(16, 14)
+        )
 
     def record(self, number: int, record: Record) -> None:
         if number == 1:
@@ -51,7 +53,7 @@ class QuietList:
         pass
 
 
-def make_list(output: str, *, quiet: bool, kinds: bool = False, **human: Any) -> Any:
+def make_list(output: str, *, quiet: bool, **human: Any) -> Any:
     """The emitter that ``-o`` asks for."""
     from blockdiff.emitters import make_emitter
 
@@ -63,7 +65,7 @@ def make_list(output: str, *, quiet: bool, kinds: bool = False, **human: Any) ->
 def emit(records: Iterable[Record], emitter: Any, progress: Any) -> int:
     """Gives every record to the emitter; returns their number."""
     number = 0
-    for number, record in enumerate(records, 1):  # noqa: B007 - the last number is the result
+    for number, record in enumerate(records, 1):
         progress.differing += record.extents.total()
         progress.pause()
         emitter.record(number, record)

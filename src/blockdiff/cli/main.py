@@ -44,7 +44,9 @@ class LazyGroup(Group):
         command: click.Command = import_module(f"blockdiff.cli.{cmd_name}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r}: there are {', '.join(COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -55,8 +57,8 @@ class LazyGroup(Group):
 def cli() -> None:
     """Say exactly which blocks changed between two devices, and prove that a replica is identical.
 
-    Devices are image files, block devices or URLs. Exit codes: 0 identical or done, 1 different, 2 bad input, 3 a device
-    failed, 4 not supported, 5 a remote service failed, 130 interrupted.
+    Devices are image files, block devices or URLs. Exit codes: 0 identical or done, 1 different, 2 bad input, 3 a
+    device failed, 4 not supported, 5 a remote service failed, 130 interrupted.
 
     \b
     Examples:
@@ -88,7 +90,7 @@ def run(words: list[str]) -> int:
         _silence_stdout()
         return _trouble(OutputError("the output was closed before everything was written"), words)
     except (KeyboardInterrupt, click.Abort):
-        print("blockdiff: interrupted", file=sys.stderr)  # noqa: T201 - the CLI prints
+        print("blockdiff: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BlockdiffError as error:
         return _trouble(error, words)
@@ -98,7 +100,25 @@ def run(words: list[str]) -> int:
         if error.filename is None and sys.stdout.closed is False:
             _silence_stdout()
         return _trouble(OutputError(f"cannot write the output: {error.strerror or error}"), words)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        return _defect(error)
     return result if isinstance(result, int) else 0
+
+
+def _defect(error: Exception) -> int:
+    """A mistake of ours must not look like a finding: Python's own exit code for it would be 1, "different"."""
+    import traceback
+
+    if os.environ.get("BLOCKDIFF_TRACEBACK"):
+        traceback.print_exception(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    print(
+        f"blockdiff: internal error: {type(error).__name__}: {error} ({place}); "
+        "nothing can be said about the devices. Please report it, with BLOCKDIFF_TRACEBACK=1",
+        file=sys.stderr,
+    )
+    return BlockdiffError.exit_code
 
 
 def _click_trouble(error: click.ClickException, words: list[str]) -> int:
@@ -128,7 +148,7 @@ def _trouble(error: BlockdiffError, words: list[str]) -> int:
             }
         )
     else:
-        print(f"blockdiff: error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"blockdiff: error: {error}", file=sys.stderr)
     return error.exit_code
 
 
@@ -144,7 +164,7 @@ def _wants_json(words: list[str]) -> bool:
 def _print_json(value: dict[str, Any]) -> None:
     import json
 
-    print(json.dumps(value, ensure_ascii=False), file=sys.stderr)  # noqa: T201
+    print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -12,6 +12,7 @@ from blockdiff.cli.devices import opened
 from blockdiff.cli.lists import emit, make_list
 from blockdiff.cli.options import LIST_FORMATS, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
+from blockdiff.cli.report import how_read
 from blockdiff.engine.scan import Map
 from blockdiff.units import format_size
 
@@ -59,10 +60,14 @@ def command(
         )
         emit(run.records(), emitter, progress)
         if output == "human" and not quiet:
-            click.echo(_sums(run, device.size))
+            click.echo("\n".join([_sums(run, device.size), *_how(run, verbose)]))
     for text in run.warnings:
         click.echo(f"warning: {text}", file=sys.stderr)
     return 0
+
+
+def _how(run: Map, verbose: int) -> list[str]:
+    return how_read(run.run.report, verbose=verbose) if verbose and run.run is not None else []
 
 
 def _sums(run: Map, size: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """Bytes, with K, M, G, T."""
 
     name = "size"
@@ -36,7 +36,9 @@ LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd")
 def output_options(formats: tuple[str, ...]) -> Decorator:
     """-o, -q, -v, --progress."""
     return _stack(
-        click.option("-o", "--output", type=click.Choice(formats), default="human", show_default=True, help="Output format."),
+        click.option(
+            "-o", "--output", type=click.Choice(formats), default="human", show_default=True, help="Output format."
+        ),
         click.option("-q", "--quiet", is_flag=True, help="No list, no summary, no progress: the exit code says it."),
         click.option("-v", "--verbose", count=True, help="Say more about how and why."),
         click.option(
@@ -53,7 +55,9 @@ def output_options(formats: tuple[str, ...]) -> Decorator:
 def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
     """--granularity, --read, --workers, --rate, and where they fit --offset, --length, --keep-going."""
     options = [
-        click.option("--granularity", type=Size(), default="4K", show_default=True, help="Unit of reporting, 512 to 1M."),
+        click.option(
+            "--granularity", type=Size(), default="4K", show_default=True, help="Unit of reporting, 512 to 1M."
+        ),
         click.option(
             "--read",
             "read_mode",
@@ -62,7 +66,9 @@ def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
             show_default=True,
             help="Read path: auto asks the page cache, 8 MiB at a time.",
         ),
-        click.option("--workers", type=click.IntRange(0, 64), default=0, help="Reading threads.  [default: by processors]"),
+        click.option(
+            "--workers", type=click.IntRange(0, 64), default=0, help="Reading threads.  [default: by processors]"
+        ),
         click.option("--rate", type=Size(), default=0, help="Read at most this many bytes a second of each device."),
     ]
     if window:
@@ -72,7 +78,9 @@ def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
         ]
     if keep_going:
         options.append(
-            click.option("--keep-going", is_flag=True, help="Go on after a read error; what is unreadable is never equal.")
+            click.option(
+                "--keep-going", is_flag=True, help="Go on after a read error; what is unreadable is never equal."
+            )
         )
     return _stack(*options)
 

@@ -59,7 +59,7 @@ class JsonProgress(QuietProgress):
             "differing_bytes": self.differing,
             "elapsed_seconds": round(now - self._began, 3),
         }
-        print(json.dumps(value), file=sys.stderr, flush=True)  # noqa: T201 - the CLI prints
+        print(json.dumps(value), file=sys.stderr, flush=True)
 
 
 class BarProgress(QuietProgress):

@@ -56,8 +56,8 @@ def command(
 ) -> int:
     """Prove that DST is identical to SRC, or list every range that differs. Reads only.
 
-    Each range has a class: data, src-zero (zeroes in SRC only), dst-zero, bit-flip (one bit), size (beyond the smaller).
-    Exit code 0 identical, 1 different, 3 something could not be read: that is never called identical.
+    Each range has a class: data, src-zero (zeroes in SRC only), dst-zero, bit-flip (one bit), size (beyond the
+    smaller). Exit code 0 identical, 1 different, 3 something could not be read: that is never called identical.
 
     \b
     Examples:

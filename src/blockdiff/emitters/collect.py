@@ -23,10 +23,10 @@ class CollectEmitter:
         """All extents so far as one set."""
         return concatenate(record.extents for record in self.records)
 
-    def record(self, number: int, record: Record) -> None:  # noqa: ARG002  # the protocol
+    def record(self, number: int, record: Record) -> None:  # the protocol
         """Keeps a record."""
         self.records.append(record)
 
-    def done(self, count: int) -> None:  # noqa: ARG002  # the protocol
+    def done(self, count: int) -> None:  # the protocol
         """Marks the collection as complete."""
         self.complete = True

@@ -44,12 +44,12 @@ class JsonEmitter:
 class JsonlEmitter(JsonEmitter):
     """Writes one record object a line."""
 
-    def record(self, number: int, record: Record) -> None:  # noqa: ARG002  # the protocol
+    def record(self, number: int, record: Record) -> None:  # the protocol
         """Writes one line."""
         write_record(self._out, record, self._template)
         self._out.write(b"\n")
 
-    def done(self, count: int) -> None:  # noqa: ARG002  # the protocol
+    def done(self, count: int) -> None:  # the protocol
         """Hands the lines to the system."""
         self._out.flush()
 

@@ -28,7 +28,7 @@ class SummaryEmitter:
         """All bytes covered so far."""
         return sum(self.bytes_by_kind.values())
 
-    def record(self, number: int, record: Record) -> None:  # noqa: ARG002  # the protocol
+    def record(self, number: int, record: Record) -> None:  # the protocol
         """Counts a record."""
         self.extents += len(record.extents)
         self.capacity = record.capacity

@@ -33,6 +33,6 @@ class TableEmitter:
         template = Template((start, b" ", b"\n"), widths=(14, 14))
         format_extents(record.extents, template, self._out.write)
 
-    def done(self, count: int) -> None:  # noqa: ARG002  # the protocol
+    def done(self, count: int) -> None:  # the protocol
         """Hands the rows to the system."""
         self._out.flush()

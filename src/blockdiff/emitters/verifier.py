@@ -61,7 +61,7 @@ class VerifierEmitter:
             self._target.pwrite(part, start)
         self.applied_bytes += length
 
-    def done(self, count: int) -> None:  # noqa: ARG002  # the protocol
+    def done(self, count: int) -> None:  # the protocol
         """Makes the writes durable and compares."""
         self._target.flush()
         self.report = self._compare(self._source, self._target)

@@ -1,7 +1,7 @@
 """Judges a list of changed blocks against the truth, reading only.
 
-Every byte that differs must lie inside a listed extent. What differs outside is *under-reported*: a backup made from the
-list has lost it. What is listed but equal is *over-reported*: safe, and a cost.
+Every byte that differs must lie inside a listed extent. What differs outside is *under-reported*: a backup made from
+the list has lost it. What is listed but equal is *over-reported*: safe, and a cost.
 """
 
 from __future__ import annotations

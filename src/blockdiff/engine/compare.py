@@ -1,7 +1,7 @@
 """Compares two devices by a plan: the engine under verify, diff, audit and copy.
 
-``Comparison`` is iterated for batches of coalesced differences, in order, as they are found; its ``report`` is filled on
-the way and final when the iteration has ended.
+``Comparison`` is iterated for batches of coalesced differences, in order, as they are found; its ``report`` is filled
+on the way and final when the iteration has ended.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from blockdiff._fast import SEG_COPY, Extents, Merge, ReadFailed, combine_table
 from blockdiff.engine.options import ReadOptions, default_workers
 from blockdiff.engine.plan import clip, known_extents, whole
 from blockdiff.engine.progress import NoProgress, RateLimit
-from blockdiff.engine.reader import BUFFER_BUDGET, CHUNK, is_kernel, make_reader, translate
+from blockdiff.engine.reader import make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.engine.verify import Verification, span
 from blockdiff.engine.workers import INLINE, run_plan, task_size
@@ -39,11 +39,11 @@ MAX_WRITTEN = 250_000  # extents remembered for reading back; beyond, neighbours
 class Copy:
     """One copy of ``source`` to ``target``; ``run()`` does it and returns the report.
 
-    ``changed`` compares first and writes only what differs; ``only`` limits the work to listed ranges; ``sparse`` says what
-    becomes of zeroes: ``auto`` keeps the source's holes, ``always`` punches data blocks of zeroes too, ``never`` writes all
-    zeroes. ``verify`` reads the target back past the page cache: all of the range, or what was written where ``changed`` or
-    ``only`` limit it. The target must be at least as large as the source; what it has beyond is not touched.
-    Raises InvalidInput, DeviceError (where; the target is then incomplete), ContentsDoNotMatch.
+    ``changed`` compares first and writes only what differs; ``only`` limits the work to listed ranges; ``sparse`` says
+    what becomes of zeroes: ``auto`` keeps the source's holes, ``always`` punches data blocks of zeroes too, ``never``
+    writes all zeroes. ``verify`` reads the target back past the page cache: all of the range, or what was written where
+    ``changed`` or ``only`` limit it. The target must be at least as large as the source; what it has beyond is not
+    touched. Raises InvalidInput, DeviceError (where; the target is then incomplete), ContentsDoNotMatch.
     """
 
     def __init__(
@@ -192,8 +192,12 @@ class Copy:
                 f"(length {first.length}): the device is not to be trusted, or the source changed meanwhile"
             )
         if "buffered" in run.report.target.bytes_by_path and run.report.target.note:
-            self.report.warnings.append(f"{self._target.url} was read back through the page cache: {run.report.target.note}")
-        self.report.extra.update(verified=True, verified_bytes=run.report.bytes_compared + run.report.skipped.get("hole", 0))
+            self.report.warnings.append(
+                f"{self._target.url} was read back through the page cache: {run.report.target.note}"
+            )
+        self.report.extra.update(
+            verified=True, verified_bytes=run.report.bytes_compared + run.report.skipped.get("hole", 0)
+        )
 
     def _sum_up(self) -> None:
         report = self.report

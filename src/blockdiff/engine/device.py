@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Device(Protocol):
     """A volume that can be read. Positional I/O only; units are bytes.
 
-    ``url`` names it in messages (without secrets), ``size`` is its size when it was opened, ``block_size`` its logical block.
+    ``url`` names it in messages (without secrets), ``size`` is its size when it was opened, ``block_size`` its logical
+    block.
     """
 
     url: str

@@ -30,10 +30,11 @@ _BEYOND = combine_table(lambda kind, _: Kind.DATA if kind == Kind.DATA else Kind
 class Diff:
     """The changed extents of ``target`` against ``base`` as a stream of records; ``method`` tells how they are known.
 
-    ``auto`` skips what shares physical storage and reads the rest: exact. ``reflink`` reads no data and takes all that is
-    not shared for changed: it may over-report, never under-report. ``content`` reads all that is not a hole on both sides.
-    ``require`` names the method that must be usable; UnsupportedOperation says why it is not.
-    Bytes of a target that is longer than its base are changed. A kind of zero says that the target reads as zeroes there.
+    ``auto`` skips what shares physical storage and reads the rest: exact. ``reflink`` reads no data and takes all that
+    is not shared for changed: it may over-report, never under-report. ``content`` reads all that is not a hole on both
+    sides. ``require`` names the method that must be usable; UnsupportedOperation says why it is not.
+    Bytes of a target that is longer than its base are changed. A kind of zero says that the target reads as zeroes
+    there.
     """
 
     def __init__(

@@ -21,8 +21,8 @@ class ReadOptions:
 
     ``granularity`` (bytes, a power of two from 512 to 1 MiB) is what findings are reported at; ``read`` the read path;
     ``workers`` the threads (0: chosen from the processors); ``rate`` bytes a second of each device (0: no limit);
-    ``keep_going`` goes on after an unreadable range, which is then never called equal. ``target_past_cache`` reads the target
-    by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds. Raises InvalidInput.
+    ``keep_going`` goes on after an unreadable range, which is then never called equal. ``target_past_cache`` reads the
+    target by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds. Raises InvalidInput.
     """
 
     # written out: a dataclass would take a millisecond of every start
@@ -49,6 +49,8 @@ class ReadOptions:
         if self.read not in READ_MODES:
             raise InvalidInput(f"unknown read path {self.read!r}: known are {', '.join(READ_MODES)}")
         if not 0 <= self.workers <= MAX_WORKERS:
-            raise InvalidInput(f"workers must be from 1 to {MAX_WORKERS} (0: chosen for this machine), not {self.workers}")
+            raise InvalidInput(
+                f"workers must be from 1 to {MAX_WORKERS} (0: chosen for this machine), not {self.workers}"
+            )
         if self.rate < 0:
             raise InvalidInput(f"rate must not be negative, and is {self.rate}")

@@ -1,9 +1,9 @@
 """What has to be read, decided from metadata alone and streamed in bounded memory.
 
 A plan is a stream of Extents whose kinds are the SEG_* actions of the native core. Two maps are walked together: where
-both sides are known to read as zeroes nothing is read; where one is, only the other side is scanned for data; ranges that
-share physical storage are equal by construction. Boundaries are moved to the granularity, inwards for everything that
-is skipped, so that the findings are the same whatever the holes were.
+both sides are known to read as zeroes nothing is read; where one is, only the other side is scanned for data; ranges
+that share physical storage are equal by construction. Boundaries are moved to the granularity, inwards for everything
+that is skipped, so that the findings are the same whatever the holes were.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def known_extents(device: Device, start: int, end: int) -> Iterator[Extents]:
         if not len(batch):
             continue
         if batch.start != at or batch.gaps() or batch.end > end or any(kind not in _FACTS for kind in batch.totals()):
-            raise SourceError(f"the map of {device.url} is broken between {at} and {batch.end}: it must cover every byte once")
+            raise SourceError(
+                f"the map of {device.url} is broken between {at} and {batch.end}: it must cover every byte once"
+            )
         at = batch.end
         yield batch
     if at < end:

@@ -74,7 +74,7 @@ class BufferReader:
                 views[side] = self._fill(side, offset, length)
             except ShortRead as error:
                 raise ReadFailed(side, offset, length, 0, False) from error
-            except DeviceError as error:
+            except DeviceError:
                 if length <= 4096 or length <= self._options.granularity // 2:
                     if not self._options.keep_going:
                         raise
@@ -175,7 +175,7 @@ def make_reader(
             queue_depth=max(2, min(8, BUFFER_BUDGET // (2 * CHUNK * workers))),
             window=(2 << 20) if workers <= 4 else (512 << 10),
             strict=strict,
-            write_fd=-1 if writer is None else writer.fileno(),
+            write_fd=-1 if writer is None else _descriptor(writer),
             write_sparse=write_sparse,
         )
     if options.read in ("direct", "mmap"):
@@ -210,3 +210,9 @@ def translate(error: ReadFailed, source: Device | None, target: Device | None) -
         action="read",
         **where,  # type: ignore[arg-type]
     )
+
+
+def _descriptor(device: Device) -> int:
+    fd = device.fileno()
+    assert fd is not None, "asked of kernel devices only"
+    return fd

@@ -38,7 +38,9 @@ def backend(scheme: str) -> Any:
         found = next((point.value for point in _entry_points() if point.name == scheme), None)
         if found is None:
             known = ", ".join(f"{name}:" for name in schemes())
-            raise InvalidInput(f"unknown scheme {scheme!r}: known are {known} (write ./{scheme}:... for a file of that name)")
+            raise InvalidInput(
+                f"unknown scheme {scheme!r}: known are {known} (write ./{scheme}:... for a file of that name)"
+            )
     if isinstance(found, str):
         found = _modules[scheme] = importlib.import_module(found)
     return found
@@ -52,7 +54,7 @@ def open_device(target: str | os.PathLike[str] | Locator, **options: Any) -> Dev
 
 
 def _entry_points() -> Any:
-    # looked up only when the table above does not know: scanning installed packages costs more than a whole small verify
+    # only when the table above does not know: scanning installed packages costs more than a whole small verify
     from importlib.metadata import entry_points
 
     return entry_points(group=ENTRY_POINT_GROUP)

@@ -41,14 +41,23 @@ class Side:
 class VerifyReport:
     """The result of comparing two devices. Units are bytes.
 
-    ``identical`` is True only when every byte of the range was compared or is known to be equal, the sizes agree (or the
-    policy is ``min``), nothing was unreadable and nothing was left out. ``differences`` are ascending and coalesced, their
-    kind is their class; ``complete`` is False when the run stopped at the first difference or by an error.
+    ``identical`` is True only when every byte of the range was compared or is known to be equal, the sizes agree (or
+    the policy is ``min``), nothing was unreadable and nothing was left out. ``differences`` are ascending and
+    coalesced, their kind is their class; ``complete`` is False when the run stopped at the first difference or by an
+    error.
     """
 
     # written out, not a dataclass: making one would take a millisecond of every start
     def __init__(
-        self, command: str, source: Side, target: Side, method: str, granularity: int, *, offset: int = 0, length: int = 0
+        self,
+        command: str,
+        source: Side,
+        target: Side,
+        method: str,
+        granularity: int,
+        *,
+        offset: int = 0,
+        length: int = 0,
     ) -> None:
         self.command, self.source, self.target, self.method = command, source, target, method
         self.granularity, self.offset, self.length = granularity, offset, length

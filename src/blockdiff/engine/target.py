@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def open_target(
-    name: str | os.PathLike[str] | Locator, source: Device, *, resize: bool = False, force: bool = False, discard: bool = False
+    name: str | os.PathLike[str] | Locator,
+    source: Device,
+    *,
+    resize: bool = False,
+    force: bool = False,
+    discard: bool = False,
 ) -> Any:
     """A writable device of the source's size: a file is made or extended, and cut only with ``resize``.
 

@@ -25,9 +25,9 @@ _IGNORE = "ignore"  # the caller deals with what is beyond the common part
 class Verification:
     """One verify. Iterate it for batches of differences as they are found; ``report`` is final afterwards.
 
-    ``strict`` also reports ranges where one side has a hole and the other is allocated; ``size`` is the policy for devices
-    of different sizes: ``strict`` reports the part beyond the smaller as different, ``min`` compares the common part only.
-    ``only`` limits the work to these ranges. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    ``strict`` also reports ranges where one side has a hole and the other is allocated; ``size`` is the policy for
+    devices of different sizes: ``strict`` reports the part beyond the smaller as different, ``min`` compares the
+    common part only. ``only`` limits the work to these ranges. Raises InvalidInput, DeviceError, UnsupportedOperation.
     """
 
     def __init__(
@@ -52,9 +52,7 @@ class Verification:
         self._source, self._target, self._first, self._size = source, target, first, size
         start, end = span(offset, length, source, target)
         method, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
-        plan = plan_compare(
-            source, target, start, end, granularity=self._options.granularity, shared=ranges, only=only
-        )
+        plan = plan_compare(source, target, start, end, granularity=self._options.granularity, shared=ranges, only=only)
         self._comparison = Comparison(
             source,
             target,
@@ -91,7 +89,8 @@ class Verification:
             return
         if self._size == "min":
             self.report.warnings.append(
-                f"the sizes differ ({self._source.size} and {self._target.size} bytes): only the common part was compared"
+                f"the sizes differ ({self._source.size} and {self._target.size} bytes): "
+                "only the common part was compared"
             )
             return
         tail = Extents([(small, large - small, Kind.SIZE)])
@@ -106,7 +105,8 @@ def span(offset: int, length: int | None, source: Device, target: Device) -> tup
         raise InvalidInput(f"offset {offset} and length {length} must not be negative")
     if offset > largest or (length is not None and offset + length > largest):
         asked = f"{offset}" if length is None else f"[{offset}, {offset + length})"
-        raise InvalidInput(f"the range {asked} leaves the devices, which have {source.size} and {target.size} bytes")
+        sizes = f"{source.size} and {target.size} bytes"
+        raise InvalidInput(f"the range {asked} leaves the devices, which have {sizes}")
     end = common if length is None else min(common, offset + length)
     return min(offset, end), end
 

@@ -1,7 +1,7 @@
 """Runs a plan on several readers at once and gives the findings in order.
 
-Tasks are handed out as they are planned; at most a few wait for each worker, so memory is bounded by the tasks under way.
-Leaving the generator early, by break, error or Ctrl-C, cancels the workers within one chunk and joins them.
+Tasks are handed out as they are planned; at most a few wait for each worker, so memory is bounded by the tasks under
+way. Leaving the generator early, by break, error or Ctrl-C, cancels the workers within one chunk and joins them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run_plan(
     size: int,
     inline: bool = False,
     limit: RateLimit | None = None,
-    note: Callable[[Extents], None] = lambda batch: None,
+    note: Callable[[Extents], None] | None = None,
 ) -> Iterator[Finding]:
     """Findings in plan order. ``note`` sees every batch of the plan as it is made; ``size`` is the bytes of a task.
 
@@ -85,43 +85,58 @@ def run_plan(
     yield from _parallel(tasks, readers, limit)
 
 
-def _tasks(plan: Iterable[Extents], size: int, note: Callable[[Extents], None]) -> Iterator[Extents]:
+def _tasks(plan: Iterable[Extents], size: int, note: Callable[[Extents], None] | None) -> Iterator[Extents]:
     for batch in plan:
-        note(batch)
+        if note is not None:
+            note(batch)
         yield from split_plan(batch, size)
 
 
-def _parallel(tasks: Iterator[Extents], readers: list[Any], limit: RateLimit | None) -> Iterator[Finding]:
-    from queue import SimpleQueue
+class _Pool:
+    """Threads that take jobs in order, started as they are needed."""
 
-    queue: SimpleQueue[_Job | None] = SimpleQueue()
-    threads: list[threading.Thread] = []
-    waiting: deque[_Job] = deque()
+    def __init__(self, readers: list[Any]) -> None:
+        from queue import SimpleQueue
 
-    def work(reader: Any) -> None:
-        while (job := queue.get()) is not None:
+        self._readers, self._threads = readers, list[threading.Thread]()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+
+    def put(self, job: _Job) -> None:
+        self._queue.put(job)
+        if len(self._threads) < len(self._readers):
+            reader = self._readers[len(self._threads)]
+            self._threads.append(threading.Thread(target=self._work, args=(reader,), daemon=True))
+            self._threads[-1].start()
+
+    def _work(self, reader: Any) -> None:
+        while (job := self._queue.get()) is not None:
             job.run(reader)
 
+    def cancel(self) -> None:
+        for reader in self._readers:
+            reader.cancel()
+
+    def join(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+
+def _parallel(tasks: Iterator[Extents], readers: list[Any], limit: RateLimit | None) -> Iterator[Finding]:
+    pool, waiting = _Pool(readers), deque[_Job]()
     try:
         for task in tasks:
             if limit:
                 limit.spend(task.total())
-            job = _Job(task)
-            waiting.append(job)
-            queue.put(job)
-            if len(threads) < len(readers):
-                threads.append(threading.Thread(target=work, args=(readers[len(threads)],), daemon=True))
-                threads[-1].start()
+            waiting.append(_Job(task))
+            pool.put(waiting[-1])
             while len(waiting) > 2 * len(readers) or (waiting and waiting[0].done.is_set()):
                 yield waiting.popleft().finding()
         while waiting:
             yield waiting.popleft().finding()
     except BaseException:
-        for reader in readers:
-            reader.cancel()
+        pool.cancel()
         raise
     finally:
-        for _ in threads:
-            queue.put(None)
-        for thread in threads:
-            thread.join()
+        pool.join()
