@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from blockdiff.engine.progress import Progress
 
 _SCAN = combine_table(lambda kind, _: SEG_MAP if kind == Kind.DATA else SEG_SKIP_HOLE)
+_RESERVED = combine_table(
+    lambda kind, unwritten: Kind.ZERO if kind == Kind.HOLE and unwritten is not None else kind, range(3), range(3)
+)
 _FACTS = combine_table(lambda mapped, scanned: mapped if scanned is None or mapped != Kind.DATA else scanned)
 
 
@@ -59,9 +62,8 @@ class Map:
                 yield Record(BlockMetadataType.VARIABLE_LENGTH, self._image.size, shown)
 
     def _batches(self) -> Iterator[Extents]:
-        known = known_extents(self._image, self._start, self._end)
         if not self._zeroes:
-            yield from Merge(known, (), combine_table(lambda kind, _: kind))
+            yield from self._known()
             return
         plan = Merge(known_extents(self._image, self._start, self._end), (), _SCAN)
         self.run = Comparison(
@@ -75,5 +77,11 @@ class Map:
             method=self.method,
             progress=self._progress,
         )
-        yield from Merge(known, self.run, _FACTS)
+        yield from Merge(self._known(), self.run, _FACTS)
         self.warnings += self.run.report.warnings
+
+    def _known(self) -> Iterator[Extents]:
+        """The map, with storage that is allocated but was never written told from holes where the device can."""
+        unwritten = getattr(self._image, "unwritten", None)
+        reserved = () if unwritten is None else unwritten(self._start, self._end - self._start)
+        return iter(Merge(known_extents(self._image, self._start, self._end), reserved, _RESERVED))
