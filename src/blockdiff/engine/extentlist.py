@@ -58,16 +58,20 @@ class ExtentList:
         return self._parser.count
 
     def __iter__(self) -> Iterator[Extents]:
+        return self.batches()
+
+    def batches(self) -> Iterator[Extents]:
+        """A new iteration."""
         if self._fresh:
             self._fresh = False
             batch, self._first = self._first, None
-            return self._batches(self._parser, batch)
+            return self._walk(self._parser, batch)
         if self._start is None:
             raise InvalidInput(f"{self._name} can be read only once: it is a pipe")
         parser = self._open()
-        return self._batches(parser, self._next_of(parser))
+        return self._walk(parser, self._next_of(parser))
 
-    def _batches(self, parser: ExtentParser, batch: Extents | None) -> Iterator[Extents]:
+    def _walk(self, parser: ExtentParser, batch: Extents | None) -> Iterator[Extents]:
         while batch is not None:
             kept = batch if self._holes else batch.only(*_CHANGED)
             if len(kept):
@@ -141,6 +145,11 @@ def read_extents(
             file.close()
         raise
     return listed
+
+
+def open_list(source: str | os.PathLike[str] | IO[bytes], *, capacity: int | None = None) -> ExtentList:
+    """``read_extents`` as the commands need it: judged as a whole first, and readable again."""
+    return read_extents(source, capacity=capacity, checked=True)
 
 
 def _open_file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], str]:

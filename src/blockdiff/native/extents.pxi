@@ -526,6 +526,7 @@ def combine(Extents a not None, Extents b not None, bytes table not None):
         raise InvalidInput("not a table made by combine_table()")
     set_cursor(&ca, a, True)
     set_cursor(&cb, b, True)
+    ca.pos = -1
     memset(&v, 0, sizeof(v))
     with nogil:
         rc = bd_sweep(&ca, &cb, t, &v, <size_t>-1)
@@ -536,10 +537,10 @@ def combine(Extents a not None, Extents b not None, bytes table not None):
 
 
 cdef void set_cursor(bd_cursor *c, Extents e, bint eof) noexcept:
+    """The next batch; ``pos``, where the sweep stands, stays."""
     c.items = e.items
     c.n = <size_t>e.n
     c.i = 0
-    c.pos = -1
     c.eof = eof
 
 
@@ -564,6 +565,7 @@ cdef class Merge:
         self.held_a = self.held_b = Extents()
         set_cursor(&self.a, self.held_a, False)
         set_cursor(&self.b, self.held_b, False)
+        self.a.pos = -1
         self.next_a = iter(a).__next__
         self.next_b = iter(b).__next__
         self.table = table
