@@ -1,5 +1,7 @@
 """Naive answers to compare the native core with: a set is a dict of byte to kind."""
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 from blockdiff._fast import Extents
@@ -11,7 +13,7 @@ SPAN = 80
 def extent_sets(draw, span=SPAN, kinds=(0, 1, 2)):
     """Extents inside [0, span), neighbours allowed."""
     cuts = sorted(draw(st.sets(st.integers(0, span), max_size=24)))
-    pairs = list(zip(cuts, cuts[1:], strict=False))
+    pairs = list(pairwise(cuts))
     keep = draw(st.lists(st.booleans(), min_size=len(pairs), max_size=len(pairs)))
     return Extents([(a, b - a, draw(st.sampled_from(kinds))) for (a, b), kept in zip(pairs, keep, strict=True) if kept])
 

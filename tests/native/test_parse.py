@@ -74,7 +74,7 @@ SHAPES = {
     ],
     "report": lambda extents: {
         "schema_version": 1,
-        "source": {"url": "é\\\"\n\u2028", "nested": [[], {}, [1.5e3, -2, None, [True, {"differences": [1]}]]]},
+        "source": {"url": 'é\\"\n\u2028', "nested": [[], {}, [1.5e3, -2, None, [True, {"differences": [1]}]]]},
         "differences": [{"offset": o, "length": n, "class": "bit-flip"} for o, n, _ in extents],
         "command": "verify",
     },
@@ -121,10 +121,10 @@ NBDINFO = """[
 DIRTY = """[
 { "offset": 0, "length": 65536, "type": 0, "description": "clean" },
 { "offset": 65536, "length": 65536, "type": 1, "description": "dirty" }]"""
-QEMU_QCOW2 = """[{ "start": 0, "length": 10, "depth": 0, "present": false, "zero": true, "data": false, "compressed": false},
+QEMU_QCOW2 = """[{ "start": 0, "length": 10, "depth": 0, "present": false, "zero": true, "data": false},
 { "start": 10, "length": 10, "depth": 0, "present": true, "zero": true, "data": false, "compressed": false},
 { "start": 20, "length": 10, "depth": 1, "present": true, "zero": false, "data": true, "compressed": true},
-{ "start": 30, "length": 10, "depth": 0, "present": true, "zero": false, "data": true, "compressed": false, "offset": 327680}]
+{ "start": 30, "length": 10, "depth": 0, "present": true, "zero": false, "data": true, "offset": 327680}]
 """
 QEMU_RAW = """[{ "start": 0, "length": 10, "depth": 0, "present": true, "zero": true, "data": false, "offset": 0},
 { "start": 10, "length": 10, "depth": 0, "present": true, "zero": false, "data": true, "offset": 10}]"""
@@ -209,7 +209,7 @@ RECORD = '{"block_metadata_type":%s,"volume_capacity_bytes":%s,"block_metadata":
         (f"[{ENTRY % (0, 1)}".encode(), "ends too early: expected a comma or the end of the array"),
         (f"[{ENTRY % (0, 1)},]".encode(), "found ']', expected an object"),
         (b'[{"offset":0,"length":1,}]', "found '}', expected a key"),
-        (b"[{'offset':0}]", "found \"'\", expected a key"),
+        (b"[{'offset':0}]", 'found "\'", expected a key'),
         (b'[{"offset" 0}]', "expected a colon"),
         (b'[{"offset":}]', "expected a JSON value"),
         (b'[{"offset":01,"length":1}]', "a number begins with 0"),
@@ -251,7 +251,10 @@ RECORD = '{"block_metadata_type":%s,"volume_capacity_bytes":%s,"block_metadata":
         (b'{"start":0,"length":1}', 'no "data"'),
         (b'{"start":0,"data":true}', 'no "length"'),
         ((ENTRY % (0, 1) + RBD).encode(), "found '['"),
-        ((ENTRY % (0, 1) + '{"offset":5,"length":1,"exists":true}').encode(), "format rbd in a list of the format blockdiff"),
+        (
+            (ENTRY % (0, 1) + '{"offset":5,"length":1,"exists":true}').encode(),
+            "format rbd in a list of the format blockdiff",
+        ),
         ((ENTRY % (0, 1) + RECORD % (2, 9, 5, 1)).encode(), "format lister in a list of the format blockdiff"),
         ((ENTRY % (0, 1) + '{"differences":[]}').encode(), "a report beside other entries"),
         (b'[{"differences":[]}]', "a report beside other entries"),
@@ -325,7 +328,26 @@ def test_batches_are_bounded():
 # ---- broken files: never a crash, and nothing accepted that json.loads refuses ----
 
 SAMPLES = [RBD, NBDINFO, DIRTY, QEMU_QCOW2, GO_LISTER, json.dumps(SHAPES["report"]([(0, 5, 0), (9, 1, 0)]))]
-TOKENS = [b"[", b"]", b"{", b"}", b",", b":", b'"', b"0", b"-", b".", b"e", b"null", b"true", b"\\", b"\xff", b"\x00", b" ", b"\n"]
+TOKENS = [
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b":",
+    b'"',
+    b"0",
+    b"-",
+    b".",
+    b"e",
+    b"null",
+    b"true",
+    b"\\",
+    b"\xff",
+    b"\x00",
+    b" ",
+    b"\n",
+]
 
 
 def mutated(rng, text):

@@ -147,11 +147,6 @@ def read_extents(
     return listed
 
 
-def open_list(source: str | os.PathLike[str] | IO[bytes], *, capacity: int | None = None) -> ExtentList:
-    """``read_extents`` as the commands need it: judged as a whole first, and readable again."""
-    return read_extents(source, capacity=capacity, checked=True)
-
-
 def _open_file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], str]:
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None)
@@ -169,6 +164,12 @@ def _spool(file: IO[bytes]) -> IO[bytes]:
     import tempfile
 
     spool = tempfile.TemporaryFile(prefix="blockdiff-extents-")  # noqa: SIM115  # it is the list's file from now on
-    shutil.copyfileobj(file, spool, 1 << 20)
+    try:
+        shutil.copyfileobj(file, spool, 1 << 20)
+    except OSError as error:
+        spool.close()
+        raise InvalidInput(f"cannot keep the list in a temporary file: {os.strerror(error.errno or 0)}") from error
+    if file is not sys.stdin.buffer:
+        file.close()
     spool.seek(0)
     return spool

@@ -599,20 +599,17 @@ cdef class Merge:
 
     cdef Extents _fill(self, bd_cursor *c, next_batch, int64_t *end):
         cdef Extents e
-        cdef int64_t pos = c.pos      # how far the sweep has come, whatever batch it is in
         try:
             e = next_batch()
         except StopIteration:
             e = Extents()
             set_cursor(c, e, True)
-            c.pos = pos
             return e
         if e.n and e.items[0].offset < end[0]:
             raise OutOfOrder(f"a batch begins at {e.items[0].offset}, before {end[0]}, where the one before it ends")
         if e.n:
             end[0] = e.end
         set_cursor(c, e, False)
-        c.pos = pos
         return e
 
     cdef Extents _flush(self):
