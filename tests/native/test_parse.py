@@ -1,8 +1,10 @@
 import io
 import json
+import os
 import random
 import shutil
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -156,8 +158,11 @@ def test_what_the_tools_print(text, name, extents):
 
 @pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed (apt install qemu-utils)")
 def test_the_real_qemu_img(tmp_path):
+    # qemu's coroutines hang under a sanitizer that is preloaded into us
+    env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+
     def qemu(tool, *args):
-        return subprocess.run([tool, *args], check=True, capture_output=True, cwd=tmp_path).stdout
+        return subprocess.run([tool, *args], check=True, capture_output=True, cwd=tmp_path, env=env).stdout
 
     raw = tmp_path / "a.raw"
     with raw.open("wb") as file:
@@ -383,7 +388,8 @@ def fuzz(seed, rounds):
             if '"start"' not in json.dumps(value):
                 entries = [value] if isinstance(value, dict) else value
                 found = [e for entry in entries for e in of_entry(entry)] if "command" not in value else None
-                assert found is None or set(found) <= set(extents), text
+                # the ranges only: a mutated key may turn one shape into another
+                assert found is None or {e[:2] for e in found} <= {e[:2] for e in extents}, text
         assert Extents(extents).n == len(extents)
     return accepted
 
@@ -415,3 +421,37 @@ def test_junk(data):
     except InvalidInput:
         return
     values_of(data)
+
+
+LONG = """
+import resource
+from blockdiff._fast import ExtentParser, Extents, Template, format_extents
+
+EXTENTS, BATCH = 100_000_000, 5_000
+block = Extents.from_map(bytes([1, 0]) * BATCH, 4096)
+template = Template((b'{"byte_offset":', b',"size_bytes":', b"}"), separator=b",")
+
+def text():
+    yield b'[{"block_metadata_type":2,"volume_capacity_bytes":0,"block_metadata":['
+    for i in range(EXTENTS // BATCH):
+        yield format_extents(block.shift(i * BATCH * 8192), template, first=i == 0)
+    yield b"]}]"
+
+class File:
+    def __init__(self):
+        self.chunks = text()
+    def read(self, size):
+        return next(self.chunks, b"")
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert sum(len(batch) for batch in ExtentParser(File())) == EXTENTS
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.unsanitized
+def test_a_list_of_a_hundred_million_extents_in_constant_memory():
+    run = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 12 * 1024  # KiB: a batch and a chunk, not 5 GB
