@@ -152,7 +152,7 @@ cdef class ExtentParser(JsonReader):
         if self.shape == F_NONE:
             self.shape = shape
         elif self.shape != shape:
-            self.fail(f"an entry of the format {FORMAT_NAMES[shape]} in a list of the format {FORMAT_NAMES[self.shape]}")
+            self.fail(f"an entry of the format {FORMAT_NAMES[shape]} in a list of the format " + FORMAT_NAMES[self.shape])
         return 0
 
     # ---- entries ----
@@ -220,7 +220,7 @@ cdef class ExtentParser(JsonReader):
     cdef int qemu_entry(self, bd_object *o) except -1:
         """An entry of ``qemu-img map``.
 
-        What reads as zeroes without data is a hole where nothing is present, and in a raw image (known by its first entry:
+        What reads as zeroes without data is a hole where nothing is present, and in a raw image (by its first entry:
         there offset 0 is kept at 0). Otherwise it is a zero cluster, which hides the data of a backing file.
         """
         cdef int64_t start = self.integer(o, BD_K_START)
