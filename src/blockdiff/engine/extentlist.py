@@ -58,16 +58,20 @@ class ExtentList:
         return self._parser.count
 
     def __iter__(self) -> Iterator[Extents]:
+        return self.batches()
+
+    def batches(self) -> Iterator[Extents]:
+        """A new iteration."""
         if self._fresh:
             self._fresh = False
             batch, self._first = self._first, None
-            return self._batches(self._parser, batch)
+            return self._walk(self._parser, batch)
         if self._start is None:
             raise InvalidInput(f"{self._name} can be read only once: it is a pipe")
         parser = self._open()
-        return self._batches(parser, self._next_of(parser))
+        return self._walk(parser, self._next_of(parser))
 
-    def _batches(self, parser: ExtentParser, batch: Extents | None) -> Iterator[Extents]:
+    def _walk(self, parser: ExtentParser, batch: Extents | None) -> Iterator[Extents]:
         while batch is not None:
             kept = batch if self._holes else batch.only(*_CHANGED)
             if len(kept):
@@ -160,6 +164,12 @@ def _spool(file: IO[bytes]) -> IO[bytes]:
     import tempfile
 
     spool = tempfile.TemporaryFile(prefix="blockdiff-extents-")  # noqa: SIM115  # it is the list's file from now on
-    shutil.copyfileobj(file, spool, 1 << 20)
+    try:
+        shutil.copyfileobj(file, spool, 1 << 20)
+    except OSError as error:
+        spool.close()
+        raise InvalidInput(f"cannot keep the list in a temporary file: {os.strerror(error.errno or 0)}") from error
+    if file is not sys.stdin.buffer:
+        file.close()
     spool.seek(0)
     return spool

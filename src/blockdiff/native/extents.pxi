@@ -526,6 +526,7 @@ def combine(Extents a not None, Extents b not None, bytes table not None):
         raise InvalidInput("not a table made by combine_table()")
     set_cursor(&ca, a, True)
     set_cursor(&cb, b, True)
+    ca.pos = -1
     memset(&v, 0, sizeof(v))
     with nogil:
         rc = bd_sweep(&ca, &cb, t, &v, <size_t>-1)
@@ -536,10 +537,10 @@ def combine(Extents a not None, Extents b not None, bytes table not None):
 
 
 cdef void set_cursor(bd_cursor *c, Extents e, bint eof) noexcept:
+    """The next batch; ``pos``, where the sweep stands, stays."""
     c.items = e.items
     c.n = <size_t>e.n
     c.i = 0
-    c.pos = -1
     c.eof = eof
 
 
@@ -564,6 +565,7 @@ cdef class Merge:
         self.held_a = self.held_b = Extents()
         set_cursor(&self.a, self.held_a, False)
         set_cursor(&self.b, self.held_b, False)
+        self.a.pos = -1
         self.next_a = iter(a).__next__
         self.next_b = iter(b).__next__
         self.table = table
@@ -597,20 +599,17 @@ cdef class Merge:
 
     cdef Extents _fill(self, bd_cursor *c, next_batch, int64_t *end):
         cdef Extents e
-        cdef int64_t pos = c.pos      # how far the sweep has come, whatever batch it is in
         try:
             e = next_batch()
         except StopIteration:
             e = Extents()
             set_cursor(c, e, True)
-            c.pos = pos
             return e
         if e.n and e.items[0].offset < end[0]:
             raise OutOfOrder(f"a batch begins at {e.items[0].offset}, before {end[0]}, where the one before it ends")
         if e.n:
             end[0] = e.end
         set_cursor(c, e, False)
-        c.pos = pos
         return e
 
     cdef Extents _flush(self):
