@@ -14,7 +14,8 @@ from blockdiff.engine.copy import Copy
 from blockdiff.engine.diff import Diff
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.scan import Map
-from blockdiff.engine.verify import concatenate, verify_devices
+from blockdiff.engine.stream import concatenate
+from blockdiff.engine.verify import verify_devices
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import gc
 
 gc.disable()  # importing makes no garbage, and looking for some takes a tenth of the start
 
+import itertools  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -154,7 +155,7 @@ def _trouble(error: BlockdiffError, words: list[str]) -> int:
 
 def _wants_json(words: list[str]) -> bool:
     """True when ``-o json`` or ``-o jsonl`` was asked for, in any spelling; parsing itself may have failed."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*words, ""]):
         value = following if word in ("-o", "--output") else word.removeprefix("--output=").removeprefix("-o")
         if value in ("json", "jsonl") and word != value:
             return True

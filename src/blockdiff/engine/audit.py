@@ -13,7 +13,7 @@ from blockdiff._fast import Aligner, Extents, Merge, combine_table
 from blockdiff.engine.compare import Comparison
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import plan_against_zero, plan_compare
-from blockdiff.engine.verify import shared_ranges, span
+from blockdiff.engine.verify import refuse_same, shared_ranges, span
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Audit:
             start, end, method = 0, target.size, "content"
             plan = plan_against_zero(target, 0, end, granularity=g, mark=self._listed())
         else:
+            refuse_same(base, target)
             start, end = span(0, None, base, target)
             method, shared = shared_ranges(base, target, start, end)
             plan = plan_compare(base, target, start, end, granularity=g, shared=shared, mark=self._listed())

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from blockdiff import _fast
 from blockdiff._fast import SEG_COPY, Extents, Merge, ReadFailed, combine_table
 from blockdiff.engine.options import ReadOptions, default_workers
-from blockdiff.engine.plan import clip, known_extents, whole
+from blockdiff.engine.plan import known_extents, whole
 from blockdiff.engine.progress import NoProgress, RateLimit
 from blockdiff.engine.reader import make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
+from blockdiff.engine.stream import clip
 from blockdiff.engine.verify import Verification, span
 from blockdiff.engine.workers import INLINE, run_plan, task_size
 from blockdiff.errors import ContentsDoNotMatch, InvalidInput

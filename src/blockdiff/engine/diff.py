@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from blockdiff._fast import SEG_COMPARE, SEG_DST_HOLE, SEG_SRC_HOLE, Extents, Merge, combine_table
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import known_extents, plan_compare
-from blockdiff.engine.verify import Verification, shared_ranges, span
+from blockdiff.engine.verify import Verification, refuse_same, shared_ranges, span
 from blockdiff.errors import InvalidInput, UnsupportedOperation
 from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType, Record
@@ -56,6 +56,7 @@ class Diff:
         if self._options.keep_going:
             raise InvalidInput("a list of changes cannot go on after an unreadable range: a change could be left out")
         self._offset, self._length = offset, length
+        refuse_same(base, target)
         self._start, self._end = span(offset, length, base, target)
         self._wanted, self._progress = self._resolve(method, require), progress
         self.warnings: list[str] = []
@@ -88,10 +89,14 @@ class Diff:
     def records(self) -> Iterator[Record]:
         """The changed extents, one record a batch; capacity is the target's size."""
         batches = self._by_metadata() if self._wanted == "reflink" else self._by_content()
+        given = False
         for batch in batches:
             if len(batch):
+                given = True
                 self.changed_bytes += batch.total()
                 yield Record(BlockMetadataType.VARIABLE_LENGTH, self._target.size, batch)
+        if not given:  # an empty list still says whose it is
+            yield Record(BlockMetadataType.VARIABLE_LENGTH, self._target.size, Extents())
 
     def _by_metadata(self) -> Iterator[Extents]:
         _, shared = shared_ranges(self._base, self._target, self._start, self._end)

@@ -18,11 +18,11 @@ from blockdiff._fast import (
     SEG_SKIP_SHARED,
     SEG_SRC_HOLE,
     SET_TABLES,
-    Aligner,
     Extents,
     Merge,
     combine_table,
 )
+from blockdiff.engine.stream import align, clip
 from blockdiff.errors import SourceError
 from blockdiff.extent import Kind
 
@@ -69,20 +69,6 @@ def known_extents(device: Device, start: int, end: int) -> Iterator[Extents]:
         raise SourceError(f"the map of {device.url} ends at {at}, before {end}")
 
 
-def align(batches: Iterable[Extents], granularity: int, limit: int) -> Iterator[Extents]:
-    """Moves boundaries to the granularity; a granule that two actions share is read (kind 0, SEG_COMPARE)."""
-    aligner = Aligner(granularity, limit)
-    for batch in batches:
-        yield aligner.feed(batch)
-    yield aligner.finish()
-
-
-def clip(batches: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:
-    """The parts inside ``[start, end)``."""
-    for batch in batches:
-        yield batch if batch.start >= start and batch.end <= end else batch.clip(start, end)
-
-
 def whole(start: int, end: int) -> list[Extents]:
     """One data extent: all that can be said of a device that tells nothing."""
     return [Extents([(start, end - start)])] if end > start else []
@@ -106,7 +92,7 @@ def plan_compare(
     """
     maps = Merge(known_extents(source, start, end), known_extents(target, start, end), _ACTIONS)
     plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
-    plan = clip(align(plan, granularity, end), start, end)
+    plan = clip(align(plan, granularity, limit=end), start, end)
     if only is not None:
         plan = iter(Merge(plan, only, SET_TABLES["intersect"]))
     if mark is not None:
@@ -119,7 +105,7 @@ def plan_against_zero(
 ) -> Iterator[Extents]:
     """The plan for comparing ``[start, end)`` of one device with zeroes: its data is scanned, its holes are not."""
     known = combine_table(lambda kind, _: SEG_DST_HOLE if kind == Kind.DATA else SEG_SKIP_HOLE, _FACTS, ())
-    plan = clip(align(Merge(known_extents(source, start, end), (), known), granularity, end), start, end)
+    plan = clip(align(Merge(known_extents(source, start, end), (), known), granularity, limit=end), start, end)
     return plan if mark is None else iter(Merge(plan, mark, _marked()))
 
 

@@ -53,13 +53,18 @@ class Map:
 
     def records(self) -> Iterator[Record]:
         """Records of ascending extents."""
+        given = False
         for batch in self._batches():
             for kind, count in batch.totals().items():
                 label = Kind(kind).label
                 self.bytes_by_kind[label] = self.bytes_by_kind.get(label, 0) + count
             shown = batch if self._holes else batch.only(Kind.DATA, Kind.ZERO)
             if len(shown):
+                given = True
                 yield Record(BlockMetadataType.VARIABLE_LENGTH, self._image.size, shown)
+
+        if not given:  # an empty list still says whose it is
+            yield Record(BlockMetadataType.VARIABLE_LENGTH, self._image.size, Extents())
 
     def _batches(self) -> Iterator[Extents]:
         if not self._zeroes:

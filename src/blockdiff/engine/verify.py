@@ -8,6 +8,7 @@ from blockdiff._fast import Extents
 from blockdiff.engine.compare import Comparison
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import plan_compare
+from blockdiff.engine.stream import concatenate
 from blockdiff.errors import InvalidInput
 from blockdiff.extent import Kind
 
@@ -50,6 +51,7 @@ class Verification:
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
         self._options = options or ReadOptions()
         self._source, self._target, self._first, self._size = source, target, first, size
+        refuse_same(source, target)
         start, end = span(offset, length, source, target)
         method, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
         plan = plan_compare(source, target, start, end, granularity=self._options.granularity, shared=ranges, only=only)
@@ -96,6 +98,15 @@ class Verification:
         tail = Extents([(small, large - small, Kind.SIZE)])
         self.report.count(tail)
         yield tail
+
+
+def refuse_same(source: Device, target: Device) -> None:
+    """A device compared with itself is always identical: that proves nothing and is somebody's mistake. InvalidInput."""
+    one, other = getattr(source, "identity", None), getattr(target, "identity", None)
+    if one is not None and one == other:
+        raise InvalidInput(
+            f"{source.url} and {target.url} are one and the same: comparing it with itself proves nothing"
+        )
 
 
 def span(offset: int, length: int | None, source: Device, target: Device) -> tuple[int, int]:
@@ -145,10 +156,3 @@ def verify_devices(
             parts.append(part)
     run.report.differences = concatenate(parts)
     return run.report
-
-
-def concatenate(parts: list[Extents]) -> Extents:
-    """Ascending batches as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Extents.from_buffer(b"".join(bytes(memoryview(part).cast("B")) for part in parts)) if parts else Extents()
