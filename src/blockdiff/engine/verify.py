@@ -101,7 +101,7 @@ class Verification:
 
 
 def refuse_same(source: Device, target: Device) -> None:
-    """A device compared with itself is always identical: that proves nothing and is somebody's mistake. InvalidInput."""
+    """A device is always identical with itself: that proves nothing and is somebody's mistake. InvalidInput."""
     one, other = getattr(source, "identity", None), getattr(target, "identity", None)
     if one is not None and one == other:
         raise InvalidInput(
