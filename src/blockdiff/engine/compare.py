@@ -6,6 +6,7 @@ on the way and final when the iteration has ended.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from blockdiff.engine.progress import NoProgress, RateLimit
 from blockdiff.engine.reader import make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.engine.workers import INLINE, run_plan, task_size
-from blockdiff.errors import SizeChanged
+from blockdiff.errors import SizeChanged, UnsupportedOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,6 +71,7 @@ class Comparison:
         self._progress.start(self.report.command, total)
         try:
             yield from self._run(readers, total)
+            self._check_path(readers)
             self._check_unchanged()
             self.report.complete = True
         except ReadFailed as error:
@@ -127,6 +129,15 @@ class Comparison:
         if len(part) and sum(map(len, self._bad_parts)) < MAX_UNREADABLE:
             self._bad_parts.append(part)
 
+    def _check_path(self, readers: list[Any]) -> None:
+        """A read path asked for by name is a demand."""
+        for index, device in enumerate((self._source, self._target)):
+            refused = max(reader.direct_errno(index) for reader in readers)
+            if refused and self._options.read == "direct" and device is not None:
+                raise UnsupportedOperation(
+                    f"{device.url} cannot be read with --read direct: its O_DIRECT reads fail: {os.strerror(refused)}"
+                )
+
     def _check_unchanged(self) -> None:
         for device in (self._source, self._target):
             changes = getattr(device, "changes", None)
@@ -159,7 +170,5 @@ def _note_path(device: Any, side: Side, refused: int) -> str:
     if "buffered" not in side.bytes_by_path:
         return ""
     if refused:
-        import os
-
         return f"O_DIRECT reads failed: {os.strerror(refused)}"
     return str(getattr(device, "direct_refusal", "")) or ""

@@ -136,8 +136,8 @@ static uint8_t bd_choose_path(bd_side *s, int64_t offset, int64_t length, int64_
 {
     if (s->fd < 0)
         return BD_PATH_NONE;
-    if (s->mode == BD_READ_MMAP && !s->no_populate)
-        return BD_PATH_MMAP;
+    if (s->mode == BD_READ_MMAP)
+        return BD_PATH_MMAP; /* where populating is not possible the chunk is read by hand, and counted as buffered */
     if (s->mode == BD_READ_BUFFERED)
         return BD_PATH_BUFFERED;
     if (s->mode == BD_READ_AUTO && !s->no_cachestat && !s->no_populate) {
