@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Template, format_extents
+from blockdiff.engine.report import UNREADABLE_SIDES
 from blockdiff.extent import Kind
 from blockdiff.units import format_size
 
@@ -84,8 +85,8 @@ class HumanWriter(TableWriter):
 
     def end(self, report: VerifyReport, lines: list[str]) -> None:
         for extent in report.unreadable:
-            sides = " and ".join(name for bit, name in ((1, "source"), (2, "target")) if int(extent.kind) & bit)
-            write(f"{extent.offset:16} {extent.length:14}  unreadable ({sides})\n".encode())
+            side = UNREADABLE_SIDES[int(extent.kind)]
+            write(f"{extent.offset:16} {extent.length:14}  unreadable ({side})\n".encode())
         for line in lines:
             write(line.encode(errors="surrogateescape") + b"\n")
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCHEMA_VERSION = 1
+UNREADABLE_SIDES = {1: "source", 2: "target", 3: "both"}
 
 
 class Side:
@@ -117,7 +118,9 @@ class VerifyReport:
             "bytes_compared": self.bytes_compared,
             "bytes_read": self.bytes_read,
             "skipped": [{"reason": reason, "bytes": count} for reason, count in self.skipped.items()],
-            "unreadable": [{"offset": e.offset, "length": e.length} for e in self.unreadable],
+            "unreadable": [
+                {"offset": e.offset, "length": e.length, "side": UNREADABLE_SIDES[int(e.kind)]} for e in self.unreadable
+            ],
             "warnings": list(self.warnings),
             "workers": self.workers,
             "elapsed_seconds": round(self.elapsed_seconds, 6),
