@@ -93,7 +93,7 @@ class Comparison:
     def _run(self, readers: list[Any], total: int) -> Iterator[Extents]:
         limit = RateLimit(self._options.rate) if self._options.rate else None
         joiner = Aligner(1)
-        size = task_size(total, self._options.rate)
+        size = max(task_size(total, self._options.rate), self._options.granularity)  # no task may cut a granule
         inline = total <= INLINE
         for finding in run_plan(self._plan, readers, size=size, inline=inline, limit=limit, note=self._note):
             if len(finding.unreadable):

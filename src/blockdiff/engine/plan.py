@@ -44,6 +44,13 @@ def _action(src: int | None, dst: int | None) -> int | None:
     return SEG_COMPARE
 
 
+def _strict_action(src: int | None, dst: int | None) -> int | None:
+    """The same where a hole and allocated zeroes are two things."""
+    if src == dst and src in (Kind.ZERO, Kind.HOLE):
+        return SEG_SKIP_HOLE
+    return SEG_SRC_HOLE if src == Kind.HOLE else SEG_DST_HOLE if dst == Kind.HOLE else SEG_COMPARE
+
+
 _FACTS = (Kind.DATA, Kind.ZERO, Kind.HOLE)
 _SEGMENTS = range(SEG_SKIP_SHARED + 1)
 _ACTIONS = combine_table(_action, _FACTS, _FACTS)
@@ -84,15 +91,23 @@ def plan_compare(
     shared: Iterable[Extents] = (),
     only: Iterable[Extents] | None = None,
     mark: Iterable[Extents] | None = None,
+    strict: bool = False,
 ) -> Iterator[Extents]:
     """The plan for comparing ``[start, end)`` of two devices.
 
     ``shared``: ranges of equal physical storage; ``only``: nothing else is judged; ``mark``: these ranges get SEG_MARK
-    and granules are cut at their boundaries.
+    and granules are cut at their boundaries; ``strict``: holes are told from zeroes, and granules are cut where they
+    begin and end.
     """
-    maps = Merge(known_extents(source, start, end), known_extents(target, start, end), _ACTIONS)
+    actions = combine_table(_strict_action, _FACTS, _FACTS) if strict else _ACTIONS
+    maps = Merge(known_extents(source, start, end), known_extents(target, start, end), actions)
     plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
+<<<<<<< HEAD
     plan = clip(align(plan, granularity, limit=end), start, end)
+=======
+    if not strict:
+        plan = clip(align(plan, granularity, end), start, end)
+>>>>>>> 59c6af3 (Test verify, diff and map against naive oracles; strict sees holes smaller than a granule; a low rate cuts no granule)
     if only is not None:
         plan = iter(Merge(plan, only, SET_TABLES["intersect"]))
     if mark is not None:

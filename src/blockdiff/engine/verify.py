@@ -54,7 +54,16 @@ class Verification:
         refuse_same(source, target)
         start, end = span(offset, length, source, target)
         method, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
-        plan = plan_compare(source, target, start, end, granularity=self._options.granularity, shared=ranges, only=only)
+        plan = plan_compare(
+            source,
+            target,
+            start,
+            end,
+            granularity=self._options.granularity,
+            shared=ranges,
+            only=only,
+            strict=strict,
+        )
         self._comparison = Comparison(
             source,
             target,
