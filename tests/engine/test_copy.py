@@ -304,7 +304,10 @@ def test_random_copies(tmp_path_factory, seed, granularity, sparse, changed, ker
     options = {"granularity": granularity, "sparse": sparse, "changed": changed, "verify": rng.random() < 0.5}
     if kernel:
         base = tmp_path_factory.getbasetemp()
-        source, target = write_image(base / "a", a, zero_ranges(a, rng)), write_image(base / "b", b, zero_ranges(b, rng))
+        source, target = (
+            write_image(base / "a", a, zero_ranges(a, rng)),
+            write_image(base / "b", b, zero_ranges(b, rng)),
+        )
         copy(source, target, read=rng.choice(("auto", "buffered", "mmap")), **options)
         assert target.read_bytes() == a
     else:

@@ -232,8 +232,7 @@ def big_pair(tmp_path_factory):
     holes = [(20 * MIB, 21 * MIB)], [(30 * MIB, 31 * MIB)]
     a, b = bytes(a), bytes(b)
     paths = write_image(directory / "a", a, holes[0]), write_image(directory / "b", b, holes[1])
-    for path in paths:
-        os.sync()
+    os.sync()
     return *paths, oracle.differences(a, b)
 
 

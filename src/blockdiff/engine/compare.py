@@ -72,7 +72,7 @@ class Comparison:
         try:
             yield from self._run(readers, total)
             self._check_path(readers)
-            self._check_unchanged()
+            check_unchanged(self._source, self._target, warnings=self.report.warnings)
             self.report.complete = True
         except ReadFailed as error:
             raise translate(error, self._source, self._target) from error
@@ -138,15 +138,6 @@ class Comparison:
                     f"{device.url} cannot be read with --read direct: its O_DIRECT reads fail: {os.strerror(refused)}"
                 )
 
-    def _check_unchanged(self) -> None:
-        for device in (self._source, self._target):
-            changes = getattr(device, "changes", None)
-            what = changes() if changes is not None else ""
-            if what.startswith("its size"):
-                raise SizeChanged(f"{what}: nothing can be said about the rest", url=device.url, action="read")  # type: ignore[union-attr]
-            if what:
-                self.report.warnings.append(f"{device.url}: {what}, so the result may be out of date")  # type: ignore[union-attr]
-
     def _collect(self, readers: list[Any]) -> None:
         """Sums up how the bytes were read."""
         report = self.report
@@ -163,6 +154,18 @@ class Comparison:
             side.note = _note_path(device, side, max(reader.direct_errno(index) for reader in readers))
         for reader in readers:
             reader.close()
+
+
+def check_unchanged(*devices: Any, warnings: list[str]) -> None:
+    """Raises SizeChanged when a device has another size than when it was opened; notes other changes."""
+    for device in devices:
+        changes = getattr(device, "changes", None)
+        what = changes() if changes is not None else ""
+        if what.startswith("its size"):
+            raise SizeChanged(f"{what}: nothing can be said about the rest", url=device.url, action="read")
+        text = f"{device.url}: {what}, so the result may be out of date" if what else ""
+        if text and text not in warnings:
+            warnings.append(text)
 
 
 def _note_path(device: Any, side: Side, refused: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockdiff import _fast
 from blockdiff._fast import SEG_COPY, Extents, Merge, ReadFailed, combine_table
+from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.options import ReadOptions, default_workers
 from blockdiff.engine.plan import known_extents, whole
 from blockdiff.engine.progress import NoProgress, RateLimit
@@ -61,6 +62,8 @@ class Copy:
     ) -> None:
         if sparse not in SPARSE:
             raise InvalidInput(f"unknown way with zeroes {sparse!r}: known are {', '.join(SPARSE)}")
+        if options is not None and options.keep_going:
+            raise InvalidInput("a copy cannot go on after an unreadable range: the target would not be a copy")
         if target.size < source.size:
             raise InvalidInput(
                 f"{target.url} has {target.size} bytes and {source.url} has {source.size}: the target is too small"
@@ -90,6 +93,7 @@ class Copy:
         report.extra.update(copied_bytes=0, zeroed_bytes=0, verified=None, verified_bytes=0)
         try:
             self._copy()
+            check_unchanged(self._source, self._target, warnings=report.warnings)
             self._target.flush()
             if self._verify:
                 self._read_back()
@@ -118,7 +122,8 @@ class Copy:
         limit = RateLimit(self._options.rate) if self._options.rate else None
         wanted = clip(self._only, self._start, self._end) if self._only is not None else whole(self._start, self._end)
         known = known_extents(self._target, self._start, self._end)
-        plan = self._zeroing(Merge(self._actions(wanted, self._start, self._end), known, _NOT_YET_ZERO))
+        actions = self._actions(wanted, self._start, self._end)
+        plan = self._zeroing(actions if self._sparse == "never" else Merge(actions, known, _NOT_YET_ZERO))
         self._progress.start("copy", total)
         try:
             size = task_size(total, self._options.rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blockdiff._fast import SEG_COMPARE, SEG_DST_HOLE, SEG_SRC_HOLE, Extents, Merge, combine_table
+from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import known_extents, plan_compare
 from blockdiff.engine.verify import Verification, refuse_same, shared_ranges, span
@@ -104,9 +105,7 @@ class Diff:
             self._base, self._target, self._start, self._end, granularity=self._options.granularity, shared=shared
         )
         yield from Merge(plan, (), _UNSHARED)
-        for device in (self._base, self._target):
-            if what := device.changes():  # type: ignore[attr-defined]
-                self.warnings.append(f"{device.url}: {what}, so the result may be out of date")
+        check_unchanged(self._base, self._target, warnings=self.warnings)
         yield from self._tail()
 
     def _by_content(self) -> Iterator[Extents]:

@@ -102,12 +102,8 @@ def plan_compare(
     actions = combine_table(_strict_action, _FACTS, _FACTS) if strict else _ACTIONS
     maps = Merge(known_extents(source, start, end), known_extents(target, start, end), actions)
     plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
-<<<<<<< HEAD
-    plan = clip(align(plan, granularity, limit=end), start, end)
-=======
     if not strict:
-        plan = clip(align(plan, granularity, end), start, end)
->>>>>>> 59c6af3 (Test verify, diff and map against naive oracles; strict sees holes smaller than a granule; a low rate cuts no granule)
+        plan = clip(align(plan, granularity, limit=end), start, end)
     if only is not None:
         plan = iter(Merge(plan, only, SET_TABLES["intersect"]))
     if mark is not None:
