@@ -97,6 +97,7 @@ class Audit:
 
     def __iter__(self) -> Iterator[Extents]:
         totals, report = self.totals, self.report
+        self._explained = _Explained(self._listed())
         for batch in Merge(self._differences(), self._counted(), _JUDGE):
             sums = batch.totals()
             totals.changed_bytes += sums.get(_FOUND, 0)
@@ -108,6 +109,7 @@ class Audit:
             totals.under_reported_extents += len(under)
             if len(shown := batch.only(*sums, Kind.OVER)):
                 yield shown
+        totals.unneeded_bytes = totals.listed_bytes - self._explained.bytes
         report.identical = report.complete and not totals.changed_bytes and not len(report.unreadable)
 
     @property
@@ -124,12 +126,11 @@ class Audit:
     def _differences(self) -> Iterator[Extents]:
         """All that differs; on the way, how much of the list its own blocks explain."""
         grain = max(self.totals.list_granularity, self._options.granularity)
-        aligner, explained = Aligner(grain), _Explained(self._listed())
+        aligner, explained = Aligner(grain), self._explained
         for found in self._all_differences():
             explained.add(aligner.feed(found.with_kind(Kind.DATA)))
             yield found
         explained.add(aligner.finish())
-        self.totals.unneeded_bytes = self.totals.listed_bytes - explained.bytes
 
     def _all_differences(self) -> Iterator[Extents]:
         yield from self._run
