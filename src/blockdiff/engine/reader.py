@@ -18,7 +18,10 @@ CHUNK = 512 << 10
 
 
 class BufferReader:
-    """Drives devices that have no descriptor: reads a chunk of each side into buffers, then judges them natively."""
+    """Drives devices that have no descriptor: reads a chunk of each side into buffers, then judges them natively.
+
+    The two devices are its own and closed with it; the writer is not.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,9 @@ class BufferReader:
 
     def close(self) -> None:
         self._buffers = [None, None]
+        for device in self._devices:
+            if device is not None:
+                device.close()
 
     def run(self, plan: Extents) -> tuple[Extents, Extents]:
         """As the native Reader's: findings and unreadable ranges of a batch of plan segments."""
@@ -67,6 +73,8 @@ class BufferReader:
         if self._cancelled:
             raise Cancelled
         sides = [s for s in (0, 1) if _reads(seg, s)]
+        if not sides:
+            return None
         views: list[memoryview | None] = [None, None]
         unreadable = 0
         for side in sides:
@@ -75,7 +83,7 @@ class BufferReader:
             except ShortRead as error:
                 raise ReadFailed(side, offset, length, 0, False) from error
             except DeviceError:
-                if length <= 4096 or length <= self._options.granularity // 2:
+                if length <= 4096:
                     if not self._options.keep_going:
                         raise
                     unreadable |= 1 << side
