@@ -257,15 +257,17 @@ def test_a_file_that_keeps_changing_is_not_trusted(reflink_dir: Path) -> None:
     base, target = reflink_dir / "a", reflink_dir / "b"
     base.write_bytes(os.urandom(4 * MIB))
     clone(base, target)
-    stop = threading.Event()
+    stop, began = threading.Event(), threading.Event()
 
     def scribble() -> None:
         with target.open("r+b") as file:
             while not stop.is_set():
                 os.pwrite(file.fileno(), os.urandom(1), 5)
+                began.set()
 
     writer = threading.Thread(target=scribble)
     writer.start()
+    began.wait(30)
     try:
         found = changed(base, target)
     finally:
