@@ -7,7 +7,7 @@ import re
 from blockdiff.errors import InvalidInput
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTPE]?)(i?B|)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]+)(?:\.([0-9]+))?\s*(?:([KMGTPE])(i?B)?|B)?\s*", re.IGNORECASE)
 
 
 def parse_size(text: str | int, what: str = "size") -> int:
@@ -22,16 +22,16 @@ def parse_size(text: str | int, what: str = "size") -> int:
         raise InvalidInput(
             f"{what} {text!r} is not a size: write bytes or a number with K, M, G, T, such as 4K or 1.5G"
         )
-    number, unit, suffix = match.groups()
-    base = 1000 if suffix.upper() == "B" and unit else 1024
-    value = (
-        float(number) * base ** _POWERS[unit.upper()] if "." in number else int(number) * base ** _POWERS[unit.upper()]
-    )
-    if value != int(value):
+    whole, fraction, unit, suffix = (part or "" for part in match.groups())
+    base = 1000 if suffix.upper() == "B" else 1024
+    scale: int = base ** _POWERS[unit.upper()]
+    one: int = 10 ** len(fraction)
+    value, rest = divmod(int(whole + fraction) * scale, one)  # in integers: a float loses the last bytes of large sizes
+    if rest:
         raise InvalidInput(f"{what} {text!r} is not a whole number of bytes")
     if value >= 1 << 63:
         raise InvalidInput(f"{what} {text!r} is too large: sizes are below 2^63 bytes")
-    return int(value)
+    return value
 
 
 def format_size(count: float) -> str:

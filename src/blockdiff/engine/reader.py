@@ -63,7 +63,7 @@ class BufferReader:
         bad: list[tuple[int, int, int]] = []
         for offset, length, kind in plan:
             at, end = offset, offset + length
-            while at < end:
+            while at < end and (_reads(int(kind) & 7, 0) or _reads(int(kind) & 7, 1)):
                 stop = min(end, (at // self._chunk + 1) * self._chunk)
                 self._judge(int(kind) & 7, at, stop - at, found, bad)
                 at = stop
@@ -73,8 +73,6 @@ class BufferReader:
         if self._cancelled:
             raise Cancelled
         sides = [s for s in (0, 1) if _reads(seg, s)]
-        if not sides:
-            return None
         views: list[memoryview | None] = [None, None]
         unreadable = 0
         for side in sides:
