@@ -326,6 +326,20 @@ def test_discard(loop_device: LoopDevice) -> None:
     assert loop_device.backing.stat().st_blocks * 512 < MIB
 
 
+@pytest.mark.parametrize("free", [True, False], ids=["freed", "kept"])
+def test_zeroing_gives_space_back_only_when_asked(loop_device: LoopDevice, free: bool) -> None:
+    with open_device(loop_device.path, writable=True) as device:
+        device.discards = free
+        device.pwrite(b"x" * (2 * MIB), 0)
+        device.flush()
+        device.zero(0, MIB)
+        device.zero(MIB + 1, 100)  # no whole sector: written
+        device.flush()
+        device.drop_cache()
+        assert read(device, 0, 2 * MIB) == bytes(MIB) + b"x" + bytes(100) + b"x" * (MIB - 101)
+    assert (loop_device.backing.stat().st_blocks * 512 < 2 * MIB) == free
+
+
 def test_enospc(tmpfs_dir: Path) -> None:
     with open_device(tmpfs_dir / "image", writable=True, create_size=256 * MIB) as device:
         with pytest.raises(DeviceError, match="No space left") as caught:

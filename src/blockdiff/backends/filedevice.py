@@ -32,6 +32,7 @@ class FileDevice:
     def __init__(self, fd: int, path: str, *, writable: bool = False, created: bool = False) -> None:
         self.path, self.url = path, printable(path)
         self.writable, self.created = writable, created
+        self.discards = False
         self._fd = fd
         self._direct: Direct | None = None
         self._stat = os.fstat(fd)
@@ -210,10 +211,10 @@ class FileDevice:
                     self._failed(error, "write", offset + done, len(view) - done)
 
     def zero(self, offset: int, length: int, *, punch: bool = True) -> None:
-        """Makes a range read as zeroes; ``punch`` frees its space in a file (a block device keeps it)."""
-        fd = self._writing(offset, length)
+        """Makes a range read as zeroes; ``punch`` frees its space in a file, on a block device only if ``discards`` is set."""
+        fd, free = self._writing(offset, length), punch and self.discards
         if self.is_block:
-            self._in_steps("zero", offset, length, lambda o, n: zero_block(fd, o, n, self.block_size))
+            self._in_steps("zero", offset, length, lambda o, n: zero_block(fd, o, n, self.block_size, free=free))
         else:
             self._in_steps("zero", offset, length, lambda o, n: zero_file(fd, o, n, punch=punch))
 

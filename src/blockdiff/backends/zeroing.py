@@ -26,15 +26,18 @@ def zero_file(fd: int, offset: int, length: int, *, punch: bool) -> None:
     write_zeroes(fd, offset, length)
 
 
-def zero_block(fd: int, offset: int, length: int, sector: int) -> None:
-    """Zeroes on a block device, without giving its space back; what is no whole sector is written."""
+def zero_block(fd: int, offset: int, length: int, sector: int, *, free: bool = False) -> None:
+    """Zeroes on a block device; what is no whole sector is written. ``free`` gives the space back where that is promised
+    to read as zeroes (a plain discard promises nothing); else it stays allocated.
+    """
     end = offset + length
     first, last = min(-(-offset // sector) * sector, end), end // sector * sector
     write_zeroes(fd, offset, first - offset)
     if first >= last:
         write_zeroes(fd, first, end - first)
         return
-    if not _block_ioctl(fd, _fast.BLKZEROOUT, first, last - first):
+    freed = free and _allocate(fd, _fast.FALLOC_PUNCH_HOLE | _fast.FALLOC_KEEP_SIZE, first, last - first)
+    if not freed and not _block_ioctl(fd, _fast.BLKZEROOUT, first, last - first):
         write_zeroes(fd, first, last - first)
     write_zeroes(fd, last, end - last)
 
