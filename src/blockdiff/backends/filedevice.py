@@ -173,6 +173,14 @@ class FileDevice:
 
         return shared_extents(self, other, start, length)
 
+    def in_use(self) -> str:
+        """Who else uses a block device, in words; empty when nobody does. Files tell by ``changes``."""
+        if not self.is_block:
+            return ""
+        from blockdiff.backends.inuse import reasons
+
+        return "; ".join(reasons(self.path))
+
     def refuse_if_same(self, source: object) -> None:
         """Raises DeviceBusy when writing here would change the source."""
         if isinstance(source, FileDevice):
@@ -211,7 +219,7 @@ class FileDevice:
                     self._failed(error, "write", offset + done, len(view) - done)
 
     def zero(self, offset: int, length: int, *, punch: bool = True) -> None:
-        """Makes a range read as zeroes; ``punch`` frees its space in a file, on a block device only if ``discards`` is set."""
+        """Makes a range read as zeroes; ``punch`` frees its space, on a block device only if ``discards`` is set."""
         fd, free = self._writing(offset, length), punch and self.discards
         if self.is_block:
             self._in_steps("zero", offset, length, lambda o, n: zero_block(fd, o, n, self.block_size, free=free))

@@ -27,8 +27,8 @@ def zero_file(fd: int, offset: int, length: int, *, punch: bool) -> None:
 
 
 def zero_block(fd: int, offset: int, length: int, sector: int, *, free: bool = False) -> None:
-    """Zeroes on a block device; what is no whole sector is written. ``free`` gives the space back where that is promised
-    to read as zeroes (a plain discard promises nothing); else it stays allocated.
+    """Zeroes on a block device; what is no whole sector is written. ``free`` gives the space back where that promises
+    zeroes (a plain discard promises nothing); else it stays allocated.
     """
     end = offset + length
     first, last = min(-(-offset // sector) * sector, end), end // sector * sector

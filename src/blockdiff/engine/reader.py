@@ -197,6 +197,9 @@ def _side(device: Any, mode: str) -> tuple[int, int, int, int, str] | None:
     direct = device.direct_fileno() if mode in ("auto", "direct", "past-cache") else None
     if mode == "direct" and direct is None:
         raise UnsupportedOperation(f"{device.url} cannot be read with --read direct: {device.direct_refusal}")
+    if mode == "auto" and direct is not None and getattr(device, "is_block", False):
+        # a file system writes to its device behind the back of the device's own page cache, which may thus be stale
+        mode = "direct"
     if mode == "past-cache":
         mode = "buffered" if direct is None else "direct"
     return device.fileno(), -1 if direct is None else direct, device.size, device.offset_align, mode

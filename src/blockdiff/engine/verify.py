@@ -78,6 +78,7 @@ class Verification:
         )
         self.report: VerifyReport = self._comparison.report
         self.report.size_policy = size
+        self.report.warnings += in_use(source, target)
 
     def __iter__(self) -> Iterator[Extents]:
         report = self.report
@@ -107,6 +108,12 @@ class Verification:
         tail = Extents([(small, large - small, Kind.SIZE)])
         self.report.count(tail)
         yield tail
+
+
+def in_use(*devices: Device) -> list[str]:
+    """Warnings about devices that somebody may write to while they are compared."""
+    asked = ((device, getattr(device, "in_use", str)()) for device in devices)
+    return [f"{device.url} is in use ({who}): what is written meanwhile may be missed" for device, who in asked if who]
 
 
 def refuse_same(source: Device, target: Device) -> None:
