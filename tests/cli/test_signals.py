@@ -81,6 +81,18 @@ def test_interrupted_json_is_still_json(tmp_path, pair, command, options):
         assert value["differences"][0]["offset"] == 0
 
 
+@pytest.mark.parametrize("command", ["diff", "map"])
+def test_an_interrupted_list_is_no_list(tmp_path, pair, command):
+    """Whoever would take half a list for all of it would lose data."""
+    more = ["--zeroes"] if command == "map" else []
+    process = begin(tmp_path, pair, command, ["--rate", "1M", "-o", "json", *more])
+    process.send_signal(signal.SIGINT)
+    code, out, _ = finish(process, timeout=20)
+    assert code == 130
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(out)
+
+
 def test_interrupted_jsonl_ends_with_the_report(tmp_path, pair):
     process = begin(tmp_path, pair, "verify", ["--rate", "1M", "-o", "jsonl"])
     process.send_signal(signal.SIGINT)

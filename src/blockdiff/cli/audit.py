@@ -71,7 +71,7 @@ def command(
                 shown = found if show_over else found.only(*(kind for kind in found.totals() if kind != Kind.OVER))
                 if len(shown):
                     writer.differences(shown)
-        except BlockdiffError as error:
+        except (BlockdiffError, KeyboardInterrupt) as error:
             writer.trouble(run.report, error)
             raise
         _fill(run, listed.format)

@@ -81,13 +81,10 @@ def command(
         )
         try:
             report = run.run()
-        except BlockdiffError as error:
+        except (BlockdiffError, KeyboardInterrupt) as error:
             writer.trouble(run.report, error)
             if not quiet:
                 click.echo(_unfinished(run.report), err=True)
-            raise
-        except KeyboardInterrupt:
-            click.echo(_unfinished(run.report), err=True)
             raise
         writer.end(report, _result(report, verbose))
     return 0

@@ -72,6 +72,8 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits."""
     words = sys.argv[1:] if args is None else args
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _replace_closed()
     signal.signal(signal.SIGTERM, _terminate)
     gc.enable()
     code = run(words)
@@ -87,7 +89,7 @@ def run(words: list[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _click_trouble(error, words)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the former into exit code 1, which is a finding's
         _silence_stdout()
         return _trouble(OutputError("the output was closed before everything was written"), words)
     except (KeyboardInterrupt, click.Abort):
@@ -166,6 +168,13 @@ def _print_json(value: dict[str, Any]) -> None:
     import json
 
     print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
+
+
+def _replace_closed() -> None:
+    """Takes the numbers of closed standard files, or the next device would get them. Using stdin or stdout fails."""
+    for name, flags, mode in (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_RDWR, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, flags), mode))  # noqa: SIM115 - it stays open to the end
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

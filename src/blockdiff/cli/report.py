@@ -13,7 +13,6 @@ from blockdiff.units import format_size
 if TYPE_CHECKING:
     from blockdiff._fast import Extents
     from blockdiff.engine.report import VerifyReport
-    from blockdiff.errors import BlockdiffError
 
 FINDINGS = [kind for kind in Kind if kind >= Kind.DIFF_DATA]
 
@@ -63,7 +62,7 @@ class ReportWriter:
     def end(self, report: VerifyReport, lines: list[str]) -> None:
         """``lines`` are the command's result for people."""
 
-    def trouble(self, report: VerifyReport, error: BlockdiffError) -> None:
+    def trouble(self, report: VerifyReport, error: BaseException) -> None:
         pass
 
 
@@ -111,8 +110,8 @@ class JsonWriter(ReportWriter):
     def end(self, report: VerifyReport, lines: list[str]) -> None:
         self._close(report.summary_dict())
 
-    def trouble(self, report: VerifyReport, error: BlockdiffError) -> None:
-        self._close({**report.summary_dict(), "identical": False, "complete": False, "error": str(error)})
+    def trouble(self, report: VerifyReport, error: BaseException) -> None:
+        self._close(cut_short(report, error))
 
     def _close(self, rest: dict[str, Any]) -> None:
         self._open()
@@ -133,12 +132,17 @@ class JsonlWriter(ReportWriter):
     def end(self, report: VerifyReport, lines: list[str]) -> None:
         write(encode(report.summary_dict()) + b"\n")
 
-    def trouble(self, report: VerifyReport, error: BlockdiffError) -> None:
-        write(encode({**report.summary_dict(), "identical": False, "complete": False, "error": str(error)}) + b"\n")
+    def trouble(self, report: VerifyReport, error: BaseException) -> None:
+        write(encode(cut_short(report, error)) + b"\n")
 
 
 class QuietWriter(ReportWriter):
     """The exit code says it."""
+
+
+def cut_short(report: VerifyReport, error: BaseException) -> dict[str, Any]:
+    """The report of a run that an error or Ctrl-C ended."""
+    return {**report.summary_dict(), "identical": False, "complete": False, "error": str(error) or "interrupted"}
 
 
 def make_writer(output: str, progress: Any, *, quiet: bool, key: str = "differences") -> ReportWriter:

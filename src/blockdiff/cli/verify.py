@@ -96,7 +96,7 @@ def _stream(run: Verification, writer: ReportWriter, limit: int | None) -> None:
             listed += len(shown)
             if len(shown):
                 writer.differences(shown)
-    except BlockdiffError as error:
+    except (BlockdiffError, KeyboardInterrupt) as error:
         writer.trouble(run.report, error)
         raise
 

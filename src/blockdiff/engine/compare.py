@@ -29,7 +29,10 @@ MAX_UNREADABLE = 65536  # ranges kept; a disk with more is dead, and the totals 
 
 
 class Comparison:
-    """Runs a plan over ``[start, end)`` of two devices (``target`` None: against zeroes)."""
+    """Runs a plan over ``[start, end)`` of two devices (``target`` None: against zeroes).
+
+    ``eager`` gives what a task found at once, also what the next task may continue.
+    """
 
     def __init__(
         self,
@@ -43,8 +46,10 @@ class Comparison:
         command: str,
         method: str,
         strict: bool = False,
+        eager: bool = False,
         progress: Progress | None = None,
     ) -> None:
+        self._eager = eager
         self._source, self._target, self._plan = source, target, plan
         self._start, self._end, self._options, self._strict = start, end, options, strict
         self._progress = progress or NoProgress()
@@ -99,6 +104,8 @@ class Comparison:
             if len(finding.unreadable):
                 self._add_unreadable(finding.unreadable)
             if len(finding.found):
+                if self._eager:
+                    yield finding.found
                 yield from self._give(joiner.feed(finding.found))
             # nothing can grow a difference that ends before the task does
             if joiner.end and joiner.end < finding.task.end:
@@ -110,7 +117,8 @@ class Comparison:
     def _give(self, found: Extents) -> Iterator[Extents]:
         if len(found):
             self.report.count(found)
-            yield found
+            if not self._eager:
+                yield found
 
     def _note(self, batch: Extents) -> None:
         """Books what the plan leaves out, with the reason."""

@@ -145,6 +145,7 @@ class Copy:
             only=self._only,
             progress=self._progress,
             command="copy",
+            eager=True,
         )
         for found in run:
             start, end = found.start, found.end

@@ -46,6 +46,7 @@ class Verification:
         shared: bool = True,
         progress: Progress | None = None,
         command: str = "verify",
+        eager: bool = False,
     ) -> None:
         if size not in (*SIZE_POLICIES, _IGNORE):
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
@@ -74,6 +75,7 @@ class Verification:
             command=command,
             method=method,
             strict=strict,
+            eager=eager,
             progress=progress,
         )
         self.report: VerifyReport = self._comparison.report
