@@ -6,6 +6,8 @@ import gc
 
 gc.disable()  # importing makes no garbage, and looking for some takes a tenth of the start
 
+import contextlib  # noqa: E402
+import errno  # noqa: E402
 import itertools  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
@@ -45,6 +47,14 @@ class LazyGroup(Group):
         command: click.Command = import_module(f"blockdiff.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            raise _PipeError(error) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -72,26 +82,41 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits."""
     words = sys.argv[1:] if args is None else args
+    _hold_streams()
     signal.signal(signal.SIGTERM, _terminate)
     gc.enable()
     code = run(words)
     _leave(code)
 
 
+def _hold_streams() -> None:
+    """Takes the numbers of standard streams that are closed, so that no device gets one: messages would land there.
+
+    Reading from stdin and writing to stdout then fail, as they should; what nobody can see on stderr is dropped.
+    """
+    for number, (name, mode, flags) in enumerate((("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY),
+                                                  ("stderr", "w", os.O_WRONLY))):  # fmt: skip
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, flags)
+            if fd != number:
+                os.dup2(fd, number)
+                os.close(fd)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - it stays open
+
+
 def run(words: list[str]) -> int:
     """Runs the command line and returns the exit code; only this function decides it."""
     try:
-        result = cli.main(words, prog_name="blockdiff", standalone_mode=False)
+        result = _call(words)
         sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
         return _click_trouble(error, words)
     except BrokenPipeError:
-        _silence_stdout()
-        return _trouble(OutputError("the output was closed before everything was written"), words)
+        return _broken_pipe(words)
     except (KeyboardInterrupt, click.Abort):
-        print("blockdiff: interrupted", file=sys.stderr)
+        _say("blockdiff: interrupted")
         return INTERRUPTED
     except BlockdiffError as error:
         return _trouble(error, words)
@@ -106,6 +131,30 @@ def run(words: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+class _PipeError(Exception):
+    """Carries an error with EPIPE past click, which would end with 1 for it: that means "different" here."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _call(words: list[str]) -> Any:
+    try:
+        return cli.main(words, prog_name="blockdiff", standalone_mode=False)
+    except _PipeError as error:
+        raise error.error from None
+    except SystemExit as error:
+        if error.code == 1 and "_BLOCKDIFF_COMPLETE" not in os.environ:
+            raise BrokenPipeError from error  # while the main help was written
+        return error.code
+
+
+def _broken_pipe(words: list[str]) -> int:
+    _silence_stdout()
+    return _trouble(OutputError("the output was closed before everything was written"), words)
+
+
 def _defect(error: Exception) -> int:
     """A mistake of ours must not look like a finding: Python's own exit code for it would be 1, "different"."""
     import traceback
@@ -114,10 +163,9 @@ def _defect(error: Exception) -> int:
         traceback.print_exception(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-    print(
+    _say(
         f"blockdiff: internal error: {type(error).__name__}: {error} ({place}); "
-        "nothing can be said about the devices. Please report it, with BLOCKDIFF_TRACEBACK=1",
-        file=sys.stderr,
+        "nothing can be said about the devices. Please report it, with BLOCKDIFF_TRACEBACK=1"
     )
     return BlockdiffError.exit_code
 
@@ -126,7 +174,8 @@ def _click_trouble(error: click.ClickException, words: list[str]) -> int:
     if _wants_json(words):
         _print_json({"error": "UsageError", "message": error.format_message(), "exit_code": 2, "retryable": False})
     else:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
     return 2
 
 
@@ -149,7 +198,7 @@ def _trouble(error: BlockdiffError, words: list[str]) -> int:
             }
         )
     else:
-        print(f"blockdiff: error: {error}", file=sys.stderr)
+        _say(f"blockdiff: error: {error}")
     return error.exit_code
 
 
@@ -165,7 +214,13 @@ def _wants_json(words: list[str]) -> bool:
 def _print_json(value: dict[str, Any]) -> None:
     import json
 
-    print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
+    _say(json.dumps(value, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    """To stderr. Where that cannot be written the exit code has to say it, so it must not change."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
