@@ -6,7 +6,7 @@ import gc
 
 gc.disable()  # importing makes no garbage, and looking for some takes a tenth of the start
 
-import itertools  # noqa: E402
+import errno  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn  # noqa: E402
 import click  # noqa: E402
 
 from blockdiff.cli.base import CONTEXT, Group  # noqa: E402
+from blockdiff.cli.streams import hold_streams, leave, say, silence_stdout  # noqa: E402
+from blockdiff.cli.trouble import defect, trouble, usage_trouble  # noqa: E402
 from blockdiff.errors import BlockdiffError, OutputError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -45,6 +47,14 @@ class LazyGroup(Group):
         command: click.Command = import_module(f"blockdiff.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            raise _PipeError(error) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -72,132 +82,63 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits."""
     words = sys.argv[1:] if args is None else args
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-        _replace_closed()
+    hold_streams()
     signal.signal(signal.SIGTERM, _terminate)
     gc.enable()
     code = run(words)
-    _leave(code)
+    leave(code)
 
 
 def run(words: list[str]) -> int:
     """Runs the command line and returns the exit code; only this function decides it."""
     try:
-        result = cli.main(words, prog_name="blockdiff", standalone_mode=False)
+        result = _call(words)
         sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        return _click_trouble(error, words)
-    except (BrokenPipeError, SystemExit):  # click turns the former into exit code 1, which is a finding's
-        _silence_stdout()
-        return _trouble(OutputError("the output was closed before everything was written"), words)
+        return usage_trouble(error, words)
+    except BrokenPipeError:
+        return _broken_pipe(words)
     except (KeyboardInterrupt, click.Abort):
-        print("blockdiff: interrupted", file=sys.stderr)
+        say("blockdiff: interrupted")
         return INTERRUPTED
     except BlockdiffError as error:
-        return _trouble(error, words)
+        return trouble(error, words)
     except MemoryError:
-        return _trouble(BlockdiffError("out of memory"), words)
+        return trouble(BlockdiffError("out of memory"), words)
     except OSError as error:
         if error.filename is None and sys.stdout.closed is False:
-            _silence_stdout()
-        return _trouble(OutputError(f"cannot write the output: {error.strerror or error}"), words)
+            silence_stdout()
+        return trouble(OutputError(f"cannot write the output: {error.strerror or error}"), words)
     except Exception as error:  # noqa: BLE001 - the last resort
-        return _defect(error)
+        return defect(error)
     return result if isinstance(result, int) else 0
 
 
-def _defect(error: Exception) -> int:
-    """A mistake of ours must not look like a finding: Python's own exit code for it would be 1, "different"."""
-    import traceback
+class _PipeError(Exception):
+    """Carries an error with EPIPE past click, which would end with 1 for it: that means "different" here."""
 
-    if os.environ.get("BLOCKDIFF_TRACEBACK"):
-        traceback.print_exception(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-    print(
-        f"blockdiff: internal error: {type(error).__name__}: {error} ({place}); "
-        "nothing can be said about the devices. Please report it, with BLOCKDIFF_TRACEBACK=1",
-        file=sys.stderr,
-    )
-    return BlockdiffError.exit_code
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
-def _click_trouble(error: click.ClickException, words: list[str]) -> int:
-    if _wants_json(words):
-        _print_json({"error": "UsageError", "message": error.format_message(), "exit_code": 2, "retryable": False})
-    else:
-        error.show()
-    return 2
+def _call(words: list[str]) -> Any:
+    try:
+        return cli.main(words, prog_name="blockdiff", standalone_mode=False)
+    except _PipeError as error:
+        raise error.error from None
+    except SystemExit as error:
+        if error.code == 1 and "_BLOCKDIFF_COMPLETE" not in os.environ:
+            raise BrokenPipeError from error  # while the main help was written
+        return error.code
 
 
-def _trouble(error: BlockdiffError, words: list[str]) -> int:
-    if _wants_json(words):
-        fields: dict[str, Any] = {
-            key: value
-            for key, value in vars(error).items()
-            if isinstance(value, str | int) and value != "" and key != "reason"
-        }
-        errno = getattr(error, "errno", None)
-        _print_json(
-            {
-                "error": type(error).__name__,
-                "message": str(error),
-                "exit_code": error.exit_code,
-                "retryable": error.retryable,
-                **fields,
-                **({"errno": errno} if errno else {}),
-            }
-        )
-    else:
-        print(f"blockdiff: error: {error}", file=sys.stderr)
-    return error.exit_code
-
-
-def _wants_json(words: list[str]) -> bool:
-    """True when ``-o json`` or ``-o jsonl`` was asked for, in any spelling; parsing itself may have failed."""
-    for word, following in itertools.pairwise([*words, ""]):
-        value = following if word in ("-o", "--output") else word.removeprefix("--output=").removeprefix("-o")
-        if value in ("json", "jsonl") and word != value:
-            return True
-    return False
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
-
-
-def _replace_closed() -> None:
-    """Takes the numbers of closed standard files, or the next device would get them. Using stdin or stdout fails."""
-    for name, flags, mode in (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_RDWR, "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.open(os.devnull, flags), mode))  # noqa: SIM115 - it stays open to the end
+def _broken_pipe(words: list[str]) -> int:
+    silence_stdout()
+    return trouble(OutputError("the output was closed before everything was written"), words)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _silence_stdout() -> None:
-    """Keeps the interpreter from complaining about unwritten output when it ends."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
-
-
-def _leave(code: int) -> NoReturn:
-    """Ends at once: everything is flushed, and taking the interpreter apart would cost more than a small verify."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        code = code if code > 1 else OutputError.exit_code
-        _silence_stdout()
-    try:
-        sys.stderr.flush()
-    finally:
-        if "coverage" in sys.modules:
-            sys.exit(code)
-        os._exit(code)
