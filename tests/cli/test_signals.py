@@ -13,14 +13,14 @@ from tests.fixtures.cli import COMMAND, blockdiff, finish, start
 from tests.fixtures.images import write_image
 
 MIB = 1 << 20
-SIZE = 64 * MIB  # at 1 MiB/s this takes a minute
+SIZE = 16 * MIB  # at 256 KiB/s this takes a minute
 
 
 @pytest.fixture
 def pair(tmp_path):
     block = random.Random(0).randbytes(MIB)
-    a = write_image(tmp_path / "a", block * 64)
-    return a, write_image(tmp_path / "b", b"first" + (block * 64)[5:])
+    a = write_image(tmp_path / "a", block * 16)
+    return a, write_image(tmp_path / "b", b"first" + (block * 16)[5:])
 
 
 def reading(process, path):
@@ -33,18 +33,18 @@ def reading(process, path):
         except OSError:
             pass
         time.sleep(0.005)
-    time.sleep(0.3)
+    time.sleep(0.15)
     assert process.poll() is None
 
 
 LONG = [
-    pytest.param("verify", ["--rate", "1M"], id="verify"),
-    pytest.param("verify", ["--rate", "1M", "--workers", "4", "--read", "direct"], id="verify-workers"),
-    pytest.param("diff", ["--rate", "1M"], id="diff"),
-    pytest.param("map", ["--rate", "1M", "--zeroes"], id="map"),
-    pytest.param("copy", ["--rate", "1M"], id="copy"),
-    pytest.param("copy", ["--rate", "1M", "--changed"], id="copy-changed"),
-    pytest.param("audit", ["--rate", "1M", "--extents", "list"], id="audit"),
+    pytest.param("verify", ["--rate", "256K"], id="verify"),
+    pytest.param("verify", ["--rate", "256K", "--workers", "4", "--read", "direct"], id="verify-workers"),
+    pytest.param("diff", ["--rate", "256K"], id="diff"),
+    pytest.param("map", ["--rate", "256K", "--zeroes"], id="map"),
+    pytest.param("copy", ["--rate", "256K"], id="copy"),
+    pytest.param("copy", ["--rate", "256K", "--changed"], id="copy-changed"),
+    pytest.param("audit", ["--rate", "256K", "--extents", "list"], id="audit"),
 ]
 
 
@@ -85,7 +85,7 @@ def test_interrupted_json_is_still_json(tmp_path, pair, command, options):
 def test_an_interrupted_list_is_no_list(tmp_path, pair, command):
     """Whoever would take half a list for all of it would lose data."""
     more = ["--zeroes"] if command == "map" else []
-    process = begin(tmp_path, pair, command, ["--rate", "1M", "-o", "json", *more])
+    process = begin(tmp_path, pair, command, ["--rate", "256K", "-o", "json", *more])
     process.send_signal(signal.SIGINT)
     code, out, _ = finish(process, timeout=20)
     assert code == 130
@@ -94,7 +94,7 @@ def test_an_interrupted_list_is_no_list(tmp_path, pair, command):
 
 
 def test_interrupted_jsonl_ends_with_the_report(tmp_path, pair):
-    process = begin(tmp_path, pair, "verify", ["--rate", "1M", "-o", "jsonl"])
+    process = begin(tmp_path, pair, "verify", ["--rate", "256K", "-o", "jsonl"])
     process.send_signal(signal.SIGINT)
     code, out, _ = finish(process, timeout=20)
     assert code == 130
@@ -105,7 +105,7 @@ def test_interrupted_jsonl_ends_with_the_report(tmp_path, pair):
 
 def test_differences_come_as_they_are_found(tmp_path, pair):
     """Not at the end: this run has most of a minute to go."""
-    process = begin(tmp_path, pair, "verify", ["--rate", "1M", "-o", "jsonl"])
+    process = begin(tmp_path, pair, "verify", ["--rate", "256K", "-o", "jsonl"])
     assert json.loads(process.stdout.readline())["offset"] == 0
     process.send_signal(signal.SIGINT)
     finish(process, timeout=20)
@@ -113,7 +113,7 @@ def test_differences_come_as_they_are_found(tmp_path, pair):
 
 def test_interrupted_twice(tmp_path, pair):
     """Impatience changes nothing."""
-    process = begin(tmp_path, pair, "verify", ["--rate", "1M"])
+    process = begin(tmp_path, pair, "verify", ["--rate", "256K"])
     for _ in range(2):
         process.send_signal(signal.SIGINT)
     code, _, _ = finish(process, timeout=20)
@@ -124,7 +124,7 @@ def test_interrupted_twice(tmp_path, pair):
 @pytest.mark.parametrize("options", [[], ["--changed"]], ids=["all", "changed"])
 def test_an_interrupted_copy_goes_on(tmp_path, pair, number, options):
     source, target = pair[0], tmp_path / "target"
-    process = start("copy", *options, source, target, "--rate", "10M")
+    process = start("copy", *options, source, target, "--rate", "4M")
     reading(process, target)
     process.send_signal(number)
     process.communicate(timeout=20)

@@ -104,7 +104,7 @@ def test_every_class(pair, read):
     ],
 )
 @pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("granularity", [512, 4096, 65536])
+@pytest.mark.parametrize("granularity", [512, 65536])
 def test_pictures(any_dir, a, b, granularity, read):
     paths = any_dir / "a", any_dir / "b"
     image(a, paths[0])
@@ -116,8 +116,8 @@ def test_pictures(any_dir, a, b, granularity, read):
         return
     report = verify(*paths, granularity=granularity, read=read)
     assert found(report.differences) == oracle.differences(*contents, granularity)
-    if (qemu := oracle.qemu_identical(*paths)) is not None and len({len(c) for c in contents}) == 1:
-        assert report.identical == qemu
+    if read == "auto" and len(contents[0]) == len(contents[1]):
+        assert oracle.qemu_identical(*paths) in (None, report.identical)
 
 
 def device_refuses_direct(path):

@@ -379,11 +379,19 @@ static int bd_read_by_hand(bd_reader *r, bd_slot *k, int s, int64_t offset, int6
     part.length = length;
     bd_direct_range(side, &part, s);
     *data = buf + (offset - part.lo[s]);
-    int rc = part.want[s] > 0 ? bd_pread_full(side->dfd, buf, part.want[s], part.lo[s]) : 0;
-    int64_t reached = part.lo[s] + part.want[s], end = offset + length;
-    if (rc == 0 && reached < end)
-        rc = bd_pread_full(side->fd, buf + part.want[s], end - reached, reached);
-    return rc;
+    int64_t have = 0, want = part.want[s], lo = part.lo[s], end = offset + length;
+    while (have < want && have % side->align == 0) {
+        ssize_t n = pread(side->dfd, buf + have, (size_t)(want - have), lo + have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            break;
+        have += n;
+    }
+    /* the unaligned tail, also one that the file has only now, because it was cut: O_DIRECT cannot go on from there */
+    return lo + have < end ? bd_pread_full(side->fd, buf + have, end - lo - have, lo + have) : 0;
 }
 
 static int bd_write_chunk(bd_reader *r, int64_t offset, int64_t length, const unsigned char *p);
