@@ -54,6 +54,8 @@ def _strict_action(src: int | None, dst: int | None) -> int | None:
 _FACTS = (Kind.DATA, Kind.ZERO, Kind.HOLE)
 _SEGMENTS = range(SEG_SKIP_SHARED + 1)
 _ACTIONS = combine_table(_action, _FACTS, _FACTS)
+# a granule that holds data and a hole is read: here that means scanned, for there is no other side to compare it with
+_TO_SCAN = combine_table(lambda seg, _: SEG_DST_HOLE if seg == SEG_COMPARE else seg, _SEGMENTS, ())
 _SHARED = combine_table(lambda seg, shared: seg if shared is None or seg is None else SEG_SKIP_SHARED, _SEGMENTS)
 
 
@@ -116,7 +118,8 @@ def plan_against_zero(
 ) -> Iterator[Extents]:
     """The plan for comparing ``[start, end)`` of one device with zeroes: its data is scanned, its holes are not."""
     known = combine_table(lambda kind, _: SEG_DST_HOLE if kind == Kind.DATA else SEG_SKIP_HOLE, _FACTS, ())
-    plan = clip(align(Merge(known_extents(source, start, end), (), known), granularity, limit=end), start, end)
+    aligned = align(Merge(known_extents(source, start, end), (), known), granularity, limit=end)
+    plan = clip(Merge(aligned, (), _TO_SCAN), start, end)
     return plan if mark is None else iter(Merge(plan, mark, _marked()))
 
 

@@ -30,6 +30,7 @@ cdef extern from "reader.h" nogil:
         int64_t err_length
     int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd_vec *bad)
     void bd_reader_close(bd_reader *r)
+    int bd_reads(uint8_t seg, int side)
     int bd_guard_install()
     int bd_judge(uint8_t seg, const unsigned char *a, const unsigned char *b, int64_t offset, int64_t length,
                  int64_t g, int strict, bd_vec *out)
@@ -125,6 +126,7 @@ cdef class Reader:
         memset(&bad, 0, sizeof(bad))
         if self.busy:
             raise RuntimeError("a Reader serves one thread")
+        self._check(plan)
         bd_guard_install()
         self.busy = True
         with nogil:
@@ -140,6 +142,17 @@ cdef class Reader:
             raise Cancelled()
         raise ReadFailed(self.r.err_side, self.r.err_offset, self.r.err_length,
                          0 if rc == BD_E_SHORT else self.r.err_errno, rc == BD_E_WRITE)
+
+    cdef int _check(self, Extents plan) except -1:
+        """A segment that reads a side which is not there would read from nowhere."""
+        cdef Py_ssize_t i
+        cdef int side
+        for side in range(2):
+            if self.r.side[side].fd < 0:
+                for i in range(plan.n):
+                    if bd_reads(plan.items[i].kind, side):
+                        raise InvalidInput(f"segment {i} of the plan reads side {side}, which this reader does not have")
+        return 0
 
     def cancel(self):
         """Makes run() raise Cancelled within one chunk. Any thread may call it."""
