@@ -7,6 +7,7 @@ import re
 from blockdiff.errors import InvalidInput
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
+_MAX_DIGITS = 40  # more than any size has; Python refuses to read thousands of them
 _SIZE = re.compile(r"\s*([0-9]+)(?:\.([0-9]+))?\s*(?:([KMGTPE])(i?B)?|B)?\s*", re.IGNORECASE)
 
 
@@ -23,6 +24,8 @@ def parse_size(text: str | int, what: str = "size") -> int:
             f"{what} {text!r} is not a size: write bytes or a number with K, M, G, T, such as 4K or 1.5G"
         )
     whole, fraction, unit, suffix = (part or "" for part in match.groups())
+    if len(whole) + len(fraction) > _MAX_DIGITS:
+        raise InvalidInput(f"{what} {text[:_MAX_DIGITS]!r}... has too many digits for a size")
     base = 1000 if suffix.upper() == "B" else 1024
     scale: int = base ** _POWERS[unit.upper()]
     one: int = 10 ** len(fraction)

@@ -6,6 +6,7 @@ import gc
 
 gc.disable()  # importing makes no garbage, and looking for some takes a tenth of the start
 
+import contextlib  # noqa: E402
 import itertools  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
@@ -29,6 +30,7 @@ COMMANDS = {
     "completion": "Print the shell completion script",
 }
 INTERRUPTED = 130
+COMPLETING = "_BLOCKDIFF_COMPLETE"  # set by the shell that asks for completions; click then exits by itself
 
 
 class LazyGroup(Group):
@@ -89,11 +91,13 @@ def run(words: list[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _click_trouble(error, words)
-    except (BrokenPipeError, SystemExit):  # click turns the former into exit code 1, which is a finding's
+    except (BrokenPipeError, SystemExit) as error:  # click turns the former into exit code 1, which is a finding's
+        if isinstance(error, SystemExit) and COMPLETING in os.environ:
+            return error.code if isinstance(error.code, int) else 0
         _silence_stdout()
         return _trouble(OutputError("the output was closed before everything was written"), words)
     except (KeyboardInterrupt, click.Abort):
-        print("blockdiff: interrupted", file=sys.stderr)
+        _say("blockdiff: interrupted")
         return INTERRUPTED
     except BlockdiffError as error:
         return _trouble(error, words)
@@ -116,10 +120,9 @@ def _defect(error: Exception) -> int:
         traceback.print_exception(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-    print(
+    _say(
         f"blockdiff: internal error: {type(error).__name__}: {error} ({place}); "
-        "nothing can be said about the devices. Please report it, with BLOCKDIFF_TRACEBACK=1",
-        file=sys.stderr,
+        "nothing can be said about the devices. Please report it, with BLOCKDIFF_TRACEBACK=1"
     )
     return BlockdiffError.exit_code
 
@@ -128,7 +131,8 @@ def _click_trouble(error: click.ClickException, words: list[str]) -> int:
     if _wants_json(words):
         _print_json({"error": "UsageError", "message": error.format_message(), "exit_code": 2, "retryable": False})
     else:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
     return 2
 
 
@@ -151,7 +155,7 @@ def _trouble(error: BlockdiffError, words: list[str]) -> int:
             }
         )
     else:
-        print(f"blockdiff: error: {error}", file=sys.stderr)
+        _say(f"blockdiff: error: {error}")
     return error.exit_code
 
 
@@ -167,7 +171,13 @@ def _wants_json(words: list[str]) -> bool:
 def _print_json(value: dict[str, Any]) -> None:
     import json
 
-    print(json.dumps(value, ensure_ascii=False), file=sys.stderr)
+    _say(json.dumps(value, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    """To stderr. Where that cannot be written only the exit code is left, so it must not change."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _replace_closed() -> None:
