@@ -252,7 +252,7 @@ def split_plan(Extents plan not None, int64_t max_bytes, Py_ssize_t max_extents=
         pos = plan.items[i].offset
         end = pos + plan.items[i].length
         while pos < end:
-            stop = min(end, (pos // max_bytes + 1) * max_bytes)
+            stop = min(end, bd_next_multiple(pos, max_bytes))
             vec_push(&v, pos, stop - pos, plan.items[i].kind)
             sum_ += stop - pos
             pos = stop

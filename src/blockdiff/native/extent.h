@@ -27,6 +27,13 @@ typedef struct {
     size_t n, cap;
 } bd_vec;
 
+/* The first multiple of step after offset, or 2^63 - 1 where there is none below. */
+static inline int64_t bd_next_multiple(int64_t offset, int64_t step)
+{
+    int64_t low = offset - offset % step;
+    return low > INT64_MAX - step ? INT64_MAX : low + step;
+}
+
 #define BD_HUGE ((size_t)4 << 20)
 
 /* Touching a big new buffer costs a page fault per 4 KiB otherwise, as much as the work on it. A hint: failing is fine. */

@@ -15,6 +15,7 @@ cdef extern from "extent.h" nogil:
         size_t i
         int64_t pos
         int eof
+    int64_t bd_next_multiple(int64_t offset, int64_t step)
     int bd_reserve(bd_vec *v, size_t more)
     int bd_push(bd_vec *v, int64_t offset, int64_t length, uint8_t kind)
     int bd_push_joined(bd_vec *v, int64_t offset, int64_t length, uint8_t kind)

@@ -74,8 +74,8 @@ static uint8_t bd_classify(const unsigned char *a, const unsigned char *b, size_
 /* The end of the granule that holds offset, cut at end. g is a power of two. */
 static inline int64_t bd_granule_end(int64_t offset, int64_t g, int64_t end)
 {
-    int64_t e = (offset | (g - 1)) + 1;
-    return e < end ? e : end;
+    int64_t last = offset | (g - 1);    /* not one more: that may be 2^63 */
+    return last < end ? last + 1 : end;
 }
 
 static int bd_compare(const unsigned char *a, const unsigned char *b, int64_t offset, int64_t length, int64_t g, bd_vec *out)

@@ -153,7 +153,7 @@ static uint8_t bd_choose_path(bd_side *s, int64_t offset, int64_t length, int64_
 /* Decides for the region that holds pos: how many bytes the plan wants there, and how each side gives them. */
 static void bd_enter_region(bd_reader *r)
 {
-    int64_t start = r->pos, end = (r->pos / BD_REGION + 1) * BD_REGION, wanted[2] = {0, 0};
+    int64_t start = r->pos, end = bd_next_multiple(r->pos, BD_REGION), wanted[2] = {0, 0};
     for (size_t i = r->i; i < r->n && r->segs[i].offset < end; i++) {
         int64_t lo = r->segs[i].offset, hi = lo + r->segs[i].length;
         lo = lo < start ? start : lo;
@@ -191,7 +191,7 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
                 all_mapped = 0;
         }
         int64_t step = all_mapped ? (int64_t)r->window : (int64_t)r->chunk;
-        int64_t stop = (r->pos / step + 1) * step;
+        int64_t stop = bd_next_multiple(r->pos, step);
         if (stop > r->region_end)
             stop = r->region_end;
         if (stop > end)
@@ -214,9 +214,9 @@ static unsigned char *bd_slot_buf(bd_reader *r, const bd_slot *k, int s)
 static void bd_direct_range(const bd_side *s, bd_slot *k, int side)
 {
     int64_t lo = k->offset - k->offset % s->align, end = k->offset + k->length;
-    int64_t hi = (end + s->align - 1) / s->align * s->align, top = s->size - s->size % s->align;
+    int64_t top = s->size - s->size % s->align;
     k->lo[side] = lo;
-    k->want[side] = (hi < top ? hi : top) - lo;
+    k->want[side] = (end < top ? (end + s->align - 1) / s->align * s->align : top) - lo;
     if (k->want[side] < 0)
         k->want[side] = 0;
 }
