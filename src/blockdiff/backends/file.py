@@ -8,7 +8,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from blockdiff.backends.filedevice import FileDevice
-from blockdiff.backends.opening import check_path, create, is_read_only, open_checked, printable
+from blockdiff.backends.opening import (
+    check_path,
+    create,
+    is_read_only,
+    open_checked,
+    printable,
+    refuse_device_directory,
+)
 from blockdiff.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -33,6 +40,7 @@ def open_device(
     url = printable(path)
     created = writable and create_size is not None and not os.path.lexists(path)
     if created and create_size is not None:
+        refuse_device_directory(path, url)
         create(path, create_size, url)
     fd = _open_target(path, url, force=force) if writable else open_checked(path, os.O_RDONLY, url)
     device = FileDevice(fd, path, writable=writable, created=created)

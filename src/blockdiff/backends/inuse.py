@@ -27,15 +27,21 @@ _SECTOR = 512  # the unit of /sys, whatever the device's sectors are
 
 
 class Place(NamedTuple):
-    """A range of a file or device, where another device's bytes really are."""
+    """A range of a file or device, where another device's bytes really are, or (not ``certain``) somewhere in it."""
 
     key: tuple[str, int, int]
     start: int
     end: int
+    certain: bool = True
 
     def overlaps(self, other: Place) -> bool:
-        """True when the two have bytes in common."""
-        return self.key == other.key and self.start < other.end and other.start < self.end
+        """True when the two have bytes in common, or may have.
+
+        Two devices that are both somewhere on a third, such as two logical volumes of a disk, have not: that is what
+        device-mapper is for.
+        """
+        known = self.certain or other.certain
+        return known and self.key == other.key and self.start < other.end and other.start < self.end
 
 
 class Loop(NamedTuple):
@@ -75,7 +81,11 @@ def refuse_if_in_use(path: str, url: str) -> None:
 
 def busy(url: str, found: Sequence[str]) -> DeviceBusy:
     """The refusal, in words."""
-    return DeviceBusy(f"refusing to write to {url}: {'; '.join(found)} (--force overrides)", reasons=tuple(found))
+    return DeviceBusy(f"{_refusing(url, found)} (--force overrides)", reasons=tuple(found))
+
+
+def _refusing(url: str, found: Sequence[str]) -> str:
+    return f"refusing to write to {url}: {'; '.join(found)}"
 
 
 def same_device(a: FileDevice, b: FileDevice) -> str:
@@ -84,7 +94,7 @@ def same_device(a: FileDevice, b: FileDevice) -> str:
     Sees links of any kind, loop devices on one of the two (or on one and the same file), partitions and their disk.
     """
     if a.identity == b.identity:
-        return f"{b.url} is {a.url}" if a.path == b.path else f"{b.url} and {a.url} are two names of one device"
+        return "it is the source itself" if a.path == b.path else f"{b.url} and {a.url} are two names of one device"
     places_a, places_b = places(a), places(b)
     if any(p.overlaps(q) for p in places_a for q in places_b):
         return f"{b.url} has storage in common with {a.url}"
@@ -92,10 +102,10 @@ def same_device(a: FileDevice, b: FileDevice) -> str:
 
 
 def refuse_if_same(source: FileDevice, target: FileDevice) -> None:
-    """Raises DeviceBusy when writing the target would change the source."""
+    """Raises DeviceBusy when writing the target would change the source. Nothing overrides that."""
     reason = same_device(source, target)
     if reason:
-        raise busy(target.url, [reason])
+        raise DeviceBusy(_refusing(target.url, [reason]), reasons=(reason,))
 
 
 def places(device: FileDevice) -> list[Place]:
@@ -140,12 +150,16 @@ def _below(place: Place) -> list[Place]:
     if os.path.exists(f"{directory}/partition"):
         disk = sysfs.device_number(sysfs.read_text(f"{os.path.dirname(directory)}/dev"))
         start = sysfs.read_number(f"{directory}/start") * _SECTOR
-        return [] if disk is None else [Place(("block", disk, 0), place.start + start, place.end + start)]
+        return (
+            []
+            if disk is None
+            else [place._replace(key=("block", disk, 0), start=place.start + start, end=place.end + start)]
+        )
     info = loop_info(sysfs.name(rdev)) if os.path.exists(f"{directory}/loop") else None
     if info is not None:
-        return [Place(info.backing, place.start + info.offset, place.end + info.offset)]
+        return [place._replace(key=info.backing, start=place.start + info.offset, end=place.end + info.offset)]
     # Nobody says where md and device-mapper put the bytes, so it may be anywhere on the devices below.
-    return [Place(("block", slave, 0), 0, _EVERYTHING) for slave in sysfs.slaves(rdev)]
+    return [Place(("block", slave, 0), 0, _EVERYTHING, certain=False) for slave in sysfs.slaves(rdev)]
 
 
 def _block_reasons(rdev: int) -> list[str]:

@@ -69,6 +69,13 @@ def open_checked(path: str, flags: int, url: str) -> int:
     return fd
 
 
+def refuse_device_directory(path: str, url: str) -> None:
+    """InvalidInput for a new file among the devices: that is a misspelt device, and the copy would be in memory."""
+    directory = os.path.realpath(os.path.dirname(path) or ".") + "/"
+    if directory.startswith("/dev/") and not directory.startswith("/dev/shm/"):
+        raise InvalidInput(f"{url} does not exist, and among the devices no file is made")
+
+
 def create(path: str, size: int, url: str) -> None:
     """A new sparse file of this size; nothing is left behind when that fails."""
     try:
