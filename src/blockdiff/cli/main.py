@@ -92,10 +92,7 @@ def run(words: list[str]) -> int:
     except click.ClickException as error:
         return _click_trouble(error, words)
     except (BrokenPipeError, SystemExit) as error:  # click turns the former into exit code 1, which is a finding's
-        if isinstance(error, SystemExit) and COMPLETING in os.environ:
-            return error.code if isinstance(error.code, int) else 0
-        _silence_stdout()
-        return _trouble(OutputError("the output was closed before everything was written"), words)
+        return _output_closed(error, words)
     except (KeyboardInterrupt, click.Abort):
         _say("blockdiff: interrupted")
         return INTERRUPTED
@@ -110,6 +107,13 @@ def run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort
         return _defect(error)
     return result if isinstance(result, int) else 0
+
+
+def _output_closed(error: BrokenPipeError | SystemExit, words: list[str]) -> int:
+    if isinstance(error, SystemExit) and COMPLETING in os.environ:
+        return error.code if isinstance(error.code, int) else 0
+    _silence_stdout()
+    return _trouble(OutputError("the output was closed before everything was written"), words)
 
 
 def _defect(error: Exception) -> int:
