@@ -161,7 +161,7 @@ def test_the_same_file(tmp_path: Path) -> None:
     other.write_bytes(b"x" * 4096)
     (tmp_path / "hard").hardlink_to(path)
     (tmp_path / "soft").symlink_to(path)
-    assert same(path, path)[0] == f"{path} is {path}"
+    assert same(path, path)[0] == "it is the source itself"
     assert "two names" in same(path, tmp_path / "hard")[0]
     assert "two names" in same(path, tmp_path / "soft")[0]
     assert same(path, other) == ["", ""]

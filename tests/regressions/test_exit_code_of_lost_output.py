@@ -62,3 +62,9 @@ def test_a_number_of_many_digits_is_bad_input(pair: Path, number: str) -> None:
     done = run(pair, f"verify --offset {number} a b", "")
     assert done.returncode == 2
     assert "too many digits" in done.stderr
+
+
+def test_completion_is_no_trouble() -> None:
+    command = f'_BLOCKDIFF_COMPLETE=bash_complete COMP_WORDS="blockdiff ver" COMP_CWORD=1 {sys.executable} -m blockdiff'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "plain,verify\n", "")

@@ -73,7 +73,7 @@ def command(
             source,
             target,
             changed=changed,
-            only=iter(listed) if listed is not None else None,
+            only=listed,
             sparse=sparse,
             verify=read_back,
             options=gather(**reading),

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from blockdiff import _fast
-from blockdiff._fast import SEG_COPY, Extents, Merge, ReadFailed, combine_table
+from blockdiff._fast import SEG_COPY, SET_TABLES, Extents, Merge, ReadFailed, combine_table
 from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.options import ReadOptions, default_workers
 from blockdiff.engine.plan import known_extents, whole
@@ -69,6 +69,8 @@ class Copy:
                 f"{target.url} has {target.size} bytes and {source.url} has {source.size}: the target is too small"
             )
         self._source, self._target = source, target
+        if verify and only is not None and iter(only) is only:
+            only = tuple(only)  # reading back walks the list again
         self._changed, self._only, self._sparse, self._verify = changed, only, sparse, verify
         self._options, self._progress = options or ReadOptions(), progress or NoProgress()
         self._start, self._end = span(0, source.size, source, target)
@@ -181,13 +183,12 @@ class Copy:
             granularity=self._options.granularity, read=self._options.read, workers=self._options.workers,
             rate=self._options.rate, target_past_cache=True,
         )  # fmt: skip
-        limited = self._changed or self._only is not None
         run = Verification(
             self._source,
             self._target,
             options=options,
             size="ignore",
-            only=[self._written.extents()] if limited else None,
+            only=self._to_read_back(),
             shared=False,
             progress=self._progress,
             command="verify",
@@ -205,6 +206,13 @@ class Copy:
         self.report.extra.update(
             verified=True, verified_bytes=run.report.bytes_compared + run.report.skipped.get("hole", 0)
         )
+
+    def _to_read_back(self) -> Iterable[Extents] | None:
+        """What was written; None for all. Ranges joined over gaps are cut to the list: the gaps need not be equal."""
+        if not self._changed and self._only is None:
+            return None
+        written = [self._written.extents()]
+        return written if self._only is None else Merge(written, self._only, SET_TABLES["intersect"])
 
     def _sum_up(self) -> None:
         report = self.report
