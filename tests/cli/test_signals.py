@@ -71,6 +71,7 @@ def test_interrupted(tmp_path, pair, command, options, number):
 @pytest.mark.parametrize(("command", "options"), [LONG[0], LONG[4], LONG[5], LONG[6]])
 def test_interrupted_json_is_still_json(tmp_path, pair, command, options):
     process = begin(tmp_path, pair, command, [*options, "-o", "json"])
+    time.sleep(0.6)  # long enough for the first two tasks
     process.send_signal(signal.SIGINT)
     code, out, _ = finish(process, timeout=20)
     assert code == 130
@@ -95,6 +96,7 @@ def test_an_interrupted_list_is_no_list(tmp_path, pair, command):
 
 def test_interrupted_jsonl_ends_with_the_report(tmp_path, pair):
     process = begin(tmp_path, pair, "verify", ["--rate", "256K", "-o", "jsonl"])
+    time.sleep(0.6)
     process.send_signal(signal.SIGINT)
     code, out, _ = finish(process, timeout=20)
     assert code == 130
