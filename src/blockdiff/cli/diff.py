@@ -55,7 +55,7 @@ def command(
       blockdiff diff yesterday.img today.img
       blockdiff diff -o json yesterday.img today.img > changed.json
       blockdiff diff --require reflink snapshot.img live.img
-      blockdiff diff -o jsonl base.img target.img | blockdiff copy --extents - target.img backup.img
+      blockdiff diff -o json base.img target.img | blockdiff copy --extents - target.img backup.img
     """
     progress = make_progress(progress_mode, quiet=quiet)
     emitter = make_list(output, quiet=quiet)

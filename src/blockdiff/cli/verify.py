@@ -108,12 +108,19 @@ def exit_code(report: VerifyReport) -> int:
     return 0 if report.identical else 1
 
 
+def _identical(report: VerifyReport) -> str:
+    left_out = report.skipped.get("not-listed", 0)
+    if not left_out:
+        return f"identical: {report.length:,} bytes"
+    return f"identical in the listed ranges: {report.length - left_out:,} bytes; {left_out:,} were not compared"
+
+
 def _result(report: VerifyReport, verbose: int) -> list[str]:
     if len(report.unreadable):
         found = f", and {differing(report)}" if report.difference_count else ""
         verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read{found}"
     elif report.identical:
-        verdict = f"identical: {report.length:,} bytes"
+        verdict = _identical(report)
     else:
         verdict = f"different: {differing(report)}"
     return [verdict, *how_read(report, verbose=verbose), *(f"warning: {text}" for text in report.warnings)]

@@ -56,6 +56,9 @@ _SEGMENTS = range(SEG_SKIP_SHARED + 1)
 _ACTIONS = combine_table(_action, _FACTS, _FACTS)
 # a granule that holds data and a hole is read: here that means scanned, for there is no other side to compare it with
 _TO_SCAN = combine_table(lambda seg, _: SEG_DST_HOLE if seg == SEG_COMPARE else seg, _SEGMENTS, ())
+_RESERVED = combine_table(
+    lambda kind, unwritten: Kind.ZERO if kind == Kind.HOLE and unwritten is not None else kind, range(3), range(3)
+)
 _SHARED = combine_table(lambda seg, shared: seg if shared is None or seg is None else SEG_SKIP_SHARED, _SEGMENTS)
 
 
@@ -76,6 +79,13 @@ def known_extents(device: Device, start: int, end: int) -> Iterator[Extents]:
         yield batch
     if at < end:
         raise SourceError(f"the map of {device.url} ends at {at}, before {end}")
+
+
+def known_allocation(device: Device, start: int, end: int) -> Iterator[Extents]:
+    """The map, with storage that is allocated but was never written (ZERO) told from holes where the device can."""
+    unwritten = getattr(device, "unwritten", None)
+    reserved = () if unwritten is None else unwritten(start, end - start)
+    return iter(Merge(known_extents(device, start, end), reserved, _RESERVED))
 
 
 def whole(start: int, end: int) -> list[Extents]:
@@ -102,7 +112,8 @@ def plan_compare(
     begin and end.
     """
     actions = combine_table(_strict_action, _FACTS, _FACTS) if strict else _ACTIONS
-    maps = Merge(known_extents(source, start, end), known_extents(target, start, end), actions)
+    known = known_allocation if strict else known_extents
+    maps = Merge(known(source, start, end), known(target, start, end), actions)
     plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
     if not strict:
         plan = clip(align(plan, granularity, limit=end), start, end)

@@ -42,10 +42,10 @@ class Side:
 class VerifyReport:
     """The result of comparing two devices. Units are bytes.
 
-    ``identical`` is True only when every byte of the range was compared or is known to be equal, the sizes agree (or
-    the policy is ``min``), nothing was unreadable and nothing was left out. ``differences`` are ascending and
-    coalesced, their kind is their class; ``complete`` is False when the run stopped at the first difference or by an
-    error.
+    ``identical`` is True only when every byte that was asked for (of the range and the list) was compared or is known
+    to be equal, the sizes agree (or the policy is ``min``) and nothing was unreadable. ``differences`` are ascending
+    and coalesced, their kind is their class; ``complete`` is False when the run stopped at the first difference or by
+    an error.
     """
 
     # written out, not a dataclass: making one would take a millisecond of every start

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from blockdiff._fast import SEG_MAP, SEG_SKIP_HOLE, Extents, Merge, combine_table
 from blockdiff.engine.compare import Comparison
 from blockdiff.engine.options import ReadOptions
-from blockdiff.engine.plan import known_extents
+from blockdiff.engine.plan import known_allocation, known_extents
 from blockdiff.engine.verify import span
 from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType, Record
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from blockdiff.engine.progress import Progress
 
 _SCAN = combine_table(lambda kind, _: SEG_MAP if kind == Kind.DATA else SEG_SKIP_HOLE)
-_RESERVED = combine_table(
-    lambda kind, unwritten: Kind.ZERO if kind == Kind.HOLE and unwritten is not None else kind, range(3), range(3)
-)
 _FACTS = combine_table(lambda mapped, scanned: mapped if scanned is None or mapped != Kind.DATA else scanned)
 
 
@@ -68,7 +65,7 @@ class Map:
 
     def _batches(self) -> Iterator[Extents]:
         if not self._zeroes:
-            yield from self._known()
+            yield from self._allocation()
             return
         plan = Merge(known_extents(self._image, self._start, self._end), (), _SCAN)
         self.run = Comparison(
@@ -82,11 +79,8 @@ class Map:
             method=self.method,
             progress=self._progress,
         )
-        yield from Merge(self._known(), self.run, _FACTS)
+        yield from Merge(self._allocation(), self.run, _FACTS)
         self.warnings += self.run.report.warnings
 
-    def _known(self) -> Iterator[Extents]:
-        """The map, with storage that is allocated but was never written told from holes where the device can."""
-        unwritten = getattr(self._image, "unwritten", None)
-        reserved = () if unwritten is None else unwritten(self._start, self._end - self._start)
-        return iter(Merge(known_extents(self._image, self._start, self._end), reserved, _RESERVED))
+    def _allocation(self) -> Iterator[Extents]:
+        return known_allocation(self._image, self._start, self._end)

@@ -6,6 +6,7 @@ way. Leaving the generator early, by break, error or Ctrl-C, cancels the workers
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -99,14 +100,21 @@ class _Pool:
         from queue import SimpleQueue
 
         self._readers, self._threads = readers, list[threading.Thread]()
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._wanted = len(readers)
 
     def put(self, job: _Job) -> None:
         self._queue.put(job)
-        if len(self._threads) < len(self._readers):
+        if len(self._threads) < self._wanted:
             reader = self._readers[len(self._threads)]
             self._threads.append(threading.Thread(target=self._work, args=(reader,), daemon=True))
-            self._threads[-1].start()
+            try:
+                self._threads[-1].start()
+            except RuntimeError:  # this process may have no more threads: those that there are do it
+                self._threads.pop()
+                self._wanted = len(self._threads)
+        if not self._threads:
+            self._queue.get().run(self._readers[0])
 
     def _work(self, reader: Any) -> None:
         while (job := self._queue.get()) is not None:
@@ -120,7 +128,8 @@ class _Pool:
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
-            thread.join()
+            with contextlib.suppress(RuntimeError):  # Ctrl-C may come before it has begun; its reader is cancelled
+                thread.join()
 
 
 def _parallel(tasks: Iterator[Extents], readers: list[Any], limit: RateLimit | None) -> Iterator[Finding]:

@@ -282,15 +282,23 @@ cdef class ExtentParser(JsonReader):
             if o.f[BD_K_DIFFERENCES].token != BD_T_ARRAY:
                 self.bad(o, BD_K_DIFFERENCES, "an array")
             self.state = S_TRAILER
-            return 0
+            return self.whole_report(o)
         if o.seen >> BD_K_VERSION & 1 and o.seen >> BD_K_COMMAND & 1 and not self.in_array:
             # the report that ends our lines of differences
             if self.shape == F_NONE:
                 self.shape = F_REPORT
             self.recognise(F_REPORT if self.count == 0 else F_BLOCKDIFF)
             self.state = S_TRAILER
-            return 0
+            return self.whole_report(o)
         return self.entry_of_list()
+
+    cdef int whole_report(self, bd_object *o) except -1:
+        """A report that names only some of the differences is no list of them: what it leaves out would be lost."""
+        if o.seen >> BD_K_COMPLETE & 1 and o.f[BD_K_COMPLETE].token == BD_T_FALSE:
+            self.fail("the report is of a run that stopped early: it does not list all differences")
+        if o.seen >> BD_K_FOUND & 1 and self.integer(o, BD_K_FOUND) != self.count:
+            self.fail(f"the report lists {self.count} of {o.f[BD_K_FOUND].value} differences")
+        return 0
 
     # ---- the walk ----
 
