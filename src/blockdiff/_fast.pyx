@@ -21,6 +21,7 @@ from blockdiff.extent import Extent, Kind
 cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
 
 include "extents.pxi"
+include "sweep.pxi"
 include "compare.pxi"
 include "fdmap.pxi"
 include "format.pxi"

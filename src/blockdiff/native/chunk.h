@@ -1,0 +1,396 @@
+/* Gets the bytes of two devices, chunk by chunk. Per region of 8 MiB each side is read in the way that costs least: from
+ * the page cache through a populated mapping when it is there, else asynchronously past it (O_DIRECT), else by pread. */
+#ifndef BLOCKDIFF_CHUNK_H
+#define BLOCKDIFF_CHUNK_H
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "aio.h"
+#include "guard.h"
+#include "kernel.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+enum { BD_READ_AUTO = 0, BD_READ_DIRECT = 1, BD_READ_BUFFERED = 2, BD_READ_MMAP = 3 };
+enum { BD_PATH_MMAP = 0, BD_PATH_DIRECT = 1, BD_PATH_BUFFERED = 2, BD_PATH_NONE = 3 };
+enum { BD_OK = 0, BD_E_NOMEM = -1, BD_E_CANCELLED = -2, BD_E_READ = -3, BD_E_SHORT = -4, BD_E_WRITE = -5 };
+
+#define BD_REGION (8LL << 20)     /* the page cache is asked about this much at a time */
+#define BD_MAX_QD 16
+#define BD_HOT_PERCENT 94
+
+typedef struct {
+    int fd;                       /* page cache; -1: this side is never read */
+    int dfd;                      /* O_DIRECT; -1: not available */
+    int64_t size, align;          /* of O_DIRECT offsets and lengths */
+    int mode;                     /* BD_READ_* */
+    int direct_errno;             /* why O_DIRECT was given up on the way, or 0 */
+    int no_cachestat;
+    int no_populate;              /* MADV_POPULATE_READ is unknown to this kernel */
+    int64_t bytes[3];             /* read, by BD_PATH_* */
+} bd_side;
+
+typedef struct {
+    int64_t offset, length;
+    uint8_t seg;
+    uint8_t path[2];
+    uint8_t sync[2];              /* O_DIRECT, but io_submit did not take it: pread at judging time */
+    int pending;
+    int64_t lo[2], want[2], got[2];
+} bd_slot;
+
+typedef struct {
+    bd_side side[2];
+    int64_t granularity;
+    int strict, keep_going;
+    size_t chunk, window;
+    int qd;
+    unsigned char *buf[2];        /* qd slots of chunk + 2 * pad bytes */
+    size_t stride, pad, buf_len;
+    aio_context_t ctx;
+    int aio;                      /* 0 not tried, 1 works, -1 refused */
+    volatile int cancel;
+    int write_fd;                 /* of BD_SEG_COPY */
+    int write_sparse;
+    int64_t written, punched;
+    int64_t compared;             /* bytes judged */
+    /* the walk over the segments */
+    const bd_extent *segs;
+    size_t n, i;
+    int64_t pos, region_end;
+    uint8_t region_path[2];
+    bd_slot slots[BD_MAX_QD];
+    unsigned head, tail;
+    bd_vec *out, *bad;
+    /* the first error */
+    int err_side, err_errno;
+    int64_t err_offset, err_length;
+} bd_reader;
+
+static int bd_alloc_buffers(bd_reader *r)
+{
+    r->pad = 4096;
+    for (int s = 0; s < 2; s++)
+        if ((size_t)r->side[s].align > r->pad)
+            r->pad = (size_t)r->side[s].align;
+    r->stride = r->chunk + 2 * r->pad;
+    r->buf_len = r->stride * (size_t)r->qd;
+    for (int s = 0; s < 2; s++) {
+        if (r->buf[s])
+            continue;
+        void *p = mmap(NULL, r->buf_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            return -1;
+        r->buf[s] = (unsigned char *)p;
+    }
+    return 0;
+}
+
+static void bd_reader_close(bd_reader *r)
+{
+    if (r->aio == 1)
+        bd_io_destroy(r->ctx);
+    r->aio = 0;
+    for (int s = 0; s < 2; s++)
+        if (r->buf[s]) {
+            munmap(r->buf[s], r->buf_len);
+            r->buf[s] = NULL;
+        }
+}
+
+/* 0, a positive errno, or -1 at an early end of the file. */
+static int bd_pread_full(int fd, unsigned char *p, int64_t length, int64_t offset)
+{
+    while (length > 0) {
+        ssize_t n = pread(fd, p, (size_t)length, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return -1;
+        p += n;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
+static int bd_reads(uint8_t seg, int side)
+{
+    switch (seg & BD_SEG_MASK) {
+    case BD_SEG_COMPARE: return 1;
+    case BD_SEG_SRC_HOLE: return side == 1;
+    case BD_SEG_DST_HOLE: case BD_SEG_MAP: case BD_SEG_COPY: return side == 0;
+    default: return 0;
+    }
+}
+
+/* wanted: how many bytes of [offset, offset + length) will be read; the rest are holes, which nobody caches. */
+static uint8_t bd_choose_path(bd_side *s, int64_t offset, int64_t length, int64_t wanted)
+{
+    if (s->fd < 0)
+        return BD_PATH_NONE;
+    if (s->mode == BD_READ_MMAP)
+        return BD_PATH_MMAP; /* where populating is not possible the chunk is read by hand, and counted as buffered */
+    if (s->mode == BD_READ_BUFFERED)
+        return BD_PATH_BUFFERED;
+    if (s->mode == BD_READ_AUTO && !s->no_cachestat && !s->no_populate) {
+        int64_t cached = bd_cached_bytes(s->fd, offset, length);
+        if (cached < 0)
+            s->no_cachestat = 1;
+        else if (cached >= wanted / 100 * BD_HOT_PERCENT)
+            return BD_PATH_MMAP;
+    }
+    return s->dfd >= 0 && !s->direct_errno ? BD_PATH_DIRECT : BD_PATH_BUFFERED;
+}
+
+/* Decides for the region that holds pos: how many bytes the plan wants there, and how each side gives them. */
+static void bd_enter_region(bd_reader *r)
+{
+    int64_t start = r->pos, end = bd_next_multiple(r->pos, BD_REGION), wanted[2] = {0, 0};
+    for (size_t i = r->i; i < r->n && r->segs[i].offset < end; i++) {
+        int64_t lo = r->segs[i].offset, hi = lo + r->segs[i].length;
+        lo = lo < start ? start : lo;
+        hi = hi > end ? end : hi;
+        for (int s = 0; s < 2; s++)
+            if (hi > lo && bd_reads(r->segs[i].kind, s))
+                wanted[s] += hi - lo;
+    }
+    for (int s = 0; s < 2; s++)
+        r->region_path[s] = wanted[s] ? bd_choose_path(&r->side[s], start, end - start, wanted[s]) : BD_PATH_NONE;
+    if (r->write_fd >= 0 && r->write_sparse && r->region_path[0] == BD_PATH_MMAP)
+        r->region_path[0] = BD_PATH_BUFFERED; /* looking for zeroes in a mapping would need the guard */
+    r->region_end = end;
+}
+
+/* Fills a slot with the next chunk; 0 when the segments are done. */
+static int bd_next_chunk(bd_reader *r, bd_slot *k)
+{
+    while (r->i < r->n) {
+        const bd_extent *g = &r->segs[r->i];
+        int64_t end = g->offset + g->length;
+        if (r->pos < g->offset)
+            r->pos = g->offset;
+        if (r->pos >= end || !(bd_reads(g->kind, 0) || bd_reads(g->kind, 1))) {
+            r->i++;
+            continue;
+        }
+        if (r->pos >= r->region_end)
+            bd_enter_region(r);
+        memset(k, 0, sizeof *k);
+        int all_mapped = 1;
+        for (int s = 0; s < 2; s++) {
+            k->path[s] = bd_reads(g->kind, s) ? r->region_path[s] : BD_PATH_NONE;
+            if (k->path[s] != BD_PATH_MMAP && k->path[s] != BD_PATH_NONE)
+                all_mapped = 0;
+        }
+        int64_t step = all_mapped ? (int64_t)r->window : (int64_t)r->chunk;
+        int64_t stop = bd_next_multiple(r->pos, step);
+        if (stop > r->region_end)
+            stop = r->region_end;
+        if (stop > end)
+            stop = end;
+        k->offset = r->pos;
+        k->length = stop - r->pos;
+        k->seg = g->kind & BD_SEG_MASK;
+        r->pos = stop;
+        return 1;
+    }
+    return 0;
+}
+
+static unsigned char *bd_slot_buf(bd_reader *r, const bd_slot *k, int s)
+{
+    return r->buf[s] + r->stride * (size_t)(k - r->slots);
+}
+
+/* The aligned part of a chunk that O_DIRECT can read: never past the last whole block of the device. */
+static void bd_direct_range(const bd_side *s, bd_slot *k, int side)
+{
+    int64_t lo = k->offset - k->offset % s->align, end = k->offset + k->length;
+    int64_t top = s->size - s->size % s->align;
+    k->lo[side] = lo;
+    k->want[side] = (end < top ? (end + s->align - 1) / s->align * s->align : top) - lo;
+    if (k->want[side] < 0)
+        k->want[side] = 0;
+}
+
+static int bd_submit(bd_reader *r, bd_slot *k)
+{
+    struct iocb cb[2], *list[2];
+    int n = 0;
+    for (int s = 0; s < 2; s++) {
+        if (k->path[s] != BD_PATH_DIRECT && k->path[s] != BD_PATH_BUFFERED)
+            continue;
+        if (!r->buf[s] && bd_alloc_buffers(r) < 0)
+            return BD_E_NOMEM;
+        if (k->path[s] != BD_PATH_DIRECT)
+            continue;
+        bd_direct_range(&r->side[s], k, s);
+        k->got[s] = 0;
+        if (k->want[s] == 0)
+            continue;
+        if (r->aio == 0)
+            r->aio = bd_io_setup(2 * BD_MAX_QD, &r->ctx) == 0 ? 1 : -1;
+        if (r->aio < 0) {
+            k->sync[s] = 1;
+            continue;
+        }
+        memset(&cb[n], 0, sizeof cb[n]);
+        cb[n].aio_data = (uint64_t)(k - r->slots) * 2 + (uint64_t)s;
+        cb[n].aio_lio_opcode = IOCB_CMD_PREAD;
+        cb[n].aio_fildes = (uint32_t)r->side[s].dfd;
+        cb[n].aio_buf = (uint64_t)(uintptr_t)bd_slot_buf(r, k, s);
+        cb[n].aio_nbytes = (uint64_t)k->want[s];
+        cb[n].aio_offset = k->lo[s];
+        list[n] = &cb[n];
+        n++;
+    }
+    int done = 0;
+    while (done < n) {
+        int rc = bd_io_submit(r->ctx, n - done, list + done);
+        if (rc > 0) {
+            k->pending += rc;
+            done += rc;
+        } else if (rc < 0 && errno == EINTR) {
+            continue;
+        } else {
+            /* the kernel refuses this one (EINVAL on some file systems, EAGAIN without resources): read it by hand */
+            k->sync[list[done]->aio_data & 1] = 1;
+            done++;
+        }
+    }
+    return BD_OK;
+}
+
+/* Waits until a slot's reads are in. Completions of other slots are noted on the way. */
+static void bd_await(bd_reader *r, bd_slot *k)
+{
+    struct io_event ev[2 * BD_MAX_QD];
+    while (k->pending > 0) {
+        int n = bd_io_getevents(r->ctx, 1, 2 * BD_MAX_QD, ev, NULL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) { /* cannot happen with a valid context; do not spin */
+            for (int i = 0; i < r->qd; i++) {
+                r->slots[i].pending = 0;
+                r->slots[i].sync[0] = r->slots[i].sync[1] = 1;
+            }
+            return;
+        }
+        for (int i = 0; i < n; i++) {
+            bd_slot *d = &r->slots[ev[i].data / 2];
+            d->got[ev[i].data & 1] = ev[i].res;
+            d->pending--;
+        }
+    }
+}
+
+static void bd_drain(bd_reader *r)
+{
+    for (; r->head != r->tail; r->head++)
+        bd_await(r, &r->slots[r->head % (unsigned)r->qd]);
+}
+
+static int bd_fail(bd_reader *r, int code, int side, int err, int64_t offset, int64_t length)
+{
+    r->err_side = side;
+    r->err_errno = err;
+    r->err_offset = offset;
+    r->err_length = length;
+    return code;
+}
+
+/* Makes the bytes of one direct or buffered side complete in its slot buffer. 0, errno, or -1 at an early end. */
+static int bd_complete(bd_reader *r, bd_slot *k, int s, unsigned char **data)
+{
+    bd_side *side = &r->side[s];
+    unsigned char *buf = bd_slot_buf(r, k, s);
+    if (k->path[s] == BD_PATH_BUFFERED) {
+        *data = buf;
+        return bd_pread_full(side->fd, buf, k->length, k->offset);
+    }
+    int64_t have = k->sync[s] ? 0 : k->got[s];
+    if (k->sync[s] && k->want[s] > 0) {
+        do
+            have = pread(side->dfd, buf, (size_t)k->want[s], k->lo[s]);
+        while (have < 0 && errno == EINTR);
+        if (have < 0)
+            have = -errno;
+    }
+    *data = buf + (k->offset - k->lo[s]);
+    if (have == -EINVAL || have == -EOPNOTSUPP || have == -ENOTSUP) {
+        /* refused here after all (overlay, FUSE, odd stacking): the page cache serves, and the report says so */
+        side->direct_errno = (int)-have;
+        r->region_end = 0;
+        k->path[s] = BD_PATH_BUFFERED;
+        *data = buf;
+        return bd_pread_full(side->fd, buf, k->length, k->offset);
+    }
+    if (have < 0)
+        return (int)-have;
+    /* what O_DIRECT did not give: the unaligned tail of the device, or a short read that pread explains */
+    int64_t end = k->offset + k->length, reached = k->lo[s] + have;
+    if (reached < end)
+        return bd_pread_full(side->fd, buf + have, end - reached, reached);
+    return 0;
+}
+
+/* Maps and populates a window. NULL: not possible, errno says why. *map_lo and *map_len are for munmap. */
+static const unsigned char *bd_map_window(bd_side *s, int64_t offset, int64_t length, void **map_lo, size_t *map_len)
+{
+    int64_t page = sysconf(_SC_PAGESIZE), lo = offset - offset % page;
+    *map_len = (size_t)(offset + length - lo);
+    *map_lo = mmap(NULL, *map_len, PROT_READ, MAP_SHARED, s->fd, lo);
+    if (*map_lo == MAP_FAILED)
+        return NULL;
+    int rc;
+    do
+        rc = madvise(*map_lo, *map_len, MADV_POPULATE_READ);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0) {
+        int e = errno;
+        munmap(*map_lo, *map_len);
+        if (e == EINVAL)
+            s->no_populate = 1;
+        errno = e;
+        return NULL;
+    }
+    return (const unsigned char *)*map_lo + (offset - lo);
+}
+
+/* Reads [offset, offset + length) of one side by hand: O_DIRECT when that is the way this side is read, so that a stale
+ * page cache cannot hide a bad disk. buf has room for length + 2 * pad. */
+static int bd_read_by_hand(bd_reader *r, bd_slot *k, int s, int64_t offset, int64_t length, unsigned char **data)
+{
+    bd_side *side = &r->side[s];
+    unsigned char *buf = bd_slot_buf(r, k, s);
+    *data = buf;
+    if (k->path[s] != BD_PATH_DIRECT)
+        return bd_pread_full(side->fd, buf, length, offset);
+    bd_slot part = *k;
+    part.offset = offset;
+    part.length = length;
+    bd_direct_range(side, &part, s);
+    *data = buf + (offset - part.lo[s]);
+    int64_t have = 0, want = part.want[s], lo = part.lo[s], end = offset + length;
+    while (have < want && have % side->align == 0) {
+        ssize_t n = pread(side->dfd, buf + have, (size_t)(want - have), lo + have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            break;
+        have += n;
+    }
+    /* the unaligned tail, also one that the file has only now, because it was cut: O_DIRECT cannot go on from there */
+    return lo + have < end ? bd_pread_full(side->fd, buf + have, end - lo - have, lo + have) : 0;
+}
+
+#endif
