@@ -49,7 +49,7 @@ def command(
 
     \b
     Examples:
-      blockdiff audit base.img target.img --extents changed.json
+      blockdiff audit yesterday.img today.img --extents changed.json
       rbd diff --format json --from-snap a pool/image@b > changed.json
       blockdiff audit --allocated disk.img --extents allocated.json
     """

@@ -87,7 +87,7 @@ def command(
             report = run.run()
         except (BlockdiffError, KeyboardInterrupt) as error:
             writer.trouble(run.report, error)
-            if not quiet:
+            if not quiet and output not in ("json", "jsonl"):  # there the report says it, and stderr is one object
                 click.echo(_unfinished(run.report), err=True)
             raise
         writer.end(report, _result(report, verbose))
