@@ -1,28 +1,28 @@
 """The documentation keeps its word: JSON obeys the schemas, options exist, links lead somewhere, code runs."""
 
-import ast
-import importlib.util
+import importlib
 import json
+import os
+import random
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import jsonschema
 import pytest
 from jsonschema.validators import Draft202012Validator
-from referencing import Registry, Resource
+
+from tests.fixtures.cli import COMMAND
+from tests.fixtures.schemas import SCHEMAS, obeys
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-SCHEMAS = {path.name.split(".")[0]: json.loads(path.read_text()) for path in sorted((DOCS / "schemas").glob("*.json"))}
-REGISTRY = Registry().with_resources((schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values())
 FENCE = re.compile(r"(?:<!-- schema: (\w+) -->\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [(page, *match.groups()) for page in PAGES for match in FENCE.finditer(page.read_text())]
-
-
-def validate(value, name):
-    Draft202012Validator(SCHEMAS[name], registry=REGISTRY).validate(value)
 
 
 def blocks(language):
@@ -38,7 +38,7 @@ def test_schemas_are_schemas(name):
 @pytest.mark.parametrize(("page", "schema", "text"), blocks("json"))
 def test_json_examples_obey_their_schema(page, schema, text):
     assert schema, "name the schema above the example: <!-- schema: report -->"
-    validate(json.loads(text), schema)
+    obeys(json.loads(text), schema)
 
 
 def test_every_schema_has_an_example():
@@ -49,13 +49,7 @@ def test_a_wrong_report_is_refused():
     report = next(json.loads(text) for _, schema, _, text in BLOCKS if schema == "report")
     report["differences"][0]["class"] = "odd"
     with pytest.raises(jsonschema.ValidationError):
-        validate(report, "report")
-
-
-@pytest.mark.parametrize(("page", "schema", "text"), blocks("python"))
-def test_python_examples_are_python(page, schema, text):
-    if not text.startswith("--8<--"):
-        ast.parse(text)
+        obeys(report, "report")
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
@@ -90,10 +84,17 @@ def test_pages_and_program_know_the_same_options(name):
 
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"examples/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(DOCS / "examples"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(DOCS / "examples"))
+
+
+# the suites of the two pages, run as they are printed there
+pytest.register_assert_rewrite("blockdiff.testing.conformance", "blockdiff.testing.emitters")
+TestRam = load("test_ram").TestRam
+TestCsv = load("test_csv").TestCsv
 
 
 def test_the_example_emitter(capsys):
@@ -106,20 +107,82 @@ def test_the_example_emitter(capsys):
     assert capsys.readouterr().out == "4608 bytes changed, at most 4096 in one piece\n"
 
 
-def test_the_example_backend():
+def test_the_example_backend(monkeypatch):
+    import blockdiff
     from blockdiff.engine import registry
-    from blockdiff.errors import InvalidInput, ShortRead
 
-    registry.register("ram", load("ram"))
-    try:
-        device = registry.open_device("ram:8192")
-        buffer = bytearray(b"x" * 4096)
-        device.pread_into(buffer, 4096)
-        assert (device.size, bytes(buffer)) == (8192, bytes(4096))
-        assert [tuple(extent)[:2] for batch in device.extents() for extent in batch] == [(0, 8192)]
-        with pytest.raises(ShortRead):
-            device.pread_into(buffer, 4097)
-        with pytest.raises(InvalidInput):
-            registry.open_device("ram:many")
-    finally:
-        registry._modules.pop("ram")
+    monkeypatch.setattr(registry, "_modules", dict(registry._modules))
+    blockdiff.register("ram", load("blockdiff_ram"))
+    assert blockdiff.verify("ram:8192", "ram:8192").identical
+    assert [tuple(extent)[:2] for record in blockdiff.map("ram:8192") for extent in record.extents] == [(0, 8192)]
+    with pytest.raises(blockdiff.InvalidInput):
+        blockdiff.open_device("ram:many")
+    with pytest.raises(blockdiff.InvalidInput):
+        blockdiff.copy("ram:8192", "ram:8192")
+
+
+def run_python(text, directory):
+    command = [sys.executable, "-c", text]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DOCS / "examples"), *filter(None, sys.path)])}
+    done = subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("page", "schema", "text"), blocks("python"))
+def test_python_examples_run(page, schema, text, images):
+    """With what stands above them on the page."""
+    if not text.startswith("--8<--"):
+        above = [other for where, _, kind, other in BLOCKS if (where, kind) == (page, "python")]
+        parts = above[: above.index(text) + 1]
+        sources = [(DOCS / part.split('"')[1]).read_text() if part.startswith("--8<--") else part for part in parts]
+        run_python("\n".join(sources), images)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """The files that examples name."""
+    content = bytearray(random.Random(1).randbytes(1 << 20))
+    for name in ("disk.img", "yesterday.img", "a.img", "base.img"):
+        (tmp_path / name).write_bytes(content)
+    content[8192:12288] = bytes(4096)
+    for name in ("replica.img", "today.img", "b.img", "clone.img"):
+        (tmp_path / name).write_bytes(content)
+    command = [*COMMAND, "diff", "-q", "-o", "json", "yesterday.img", "today.img"]
+    (tmp_path / "changed.json").write_bytes(
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+    )
+    (tmp_path / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
+    return tmp_path
+
+
+HERE = re.compile(r"/dev|rbd |--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l")
+COMMANDS = {
+    line.split("  #")[0].strip().removeprefix("$ ")
+    for page in [*PAGES, ROOT / "README.md"]
+    for line in page.read_text().splitlines()
+    if re.match(r" {4}(\$ )?blockdiff [a-z]+ .*[\w]", line) and "[OPTIONS]" not in line
+}
+
+
+@pytest.mark.parametrize("line", sorted(line for line in COMMANDS if not HERE.search(line)))
+def test_command_lines_of_the_docs_run(line, images):
+    line = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
+    done = subprocess.run(line, shell=True, cwd=images, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+
+
+HELP = ["verify", "diff", "map", "copy", "audit"]
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_examples_in_help_run(name, images):
+    from blockdiff.cli import main
+
+    text = main.cli.get_command(click.Context(main.cli), name).help
+    lines = [line.strip() for line in text.split("Examples:")[1].splitlines() if "blockdiff" in line]
+    assert lines
+    for line in lines:
+        if not re.search(r"/dev|rbd |reflink", line):
+            command = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
+            done = subprocess.run(command, shell=True, cwd=images, capture_output=True, text=True, check=False)
+            assert done.returncode in (0, 1), (line, done.stderr)

@@ -8,7 +8,7 @@ import click
 
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
-from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
+from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read, make_writer
 from blockdiff.cli.verify import UNREADABLE
@@ -19,10 +19,12 @@ from blockdiff.units import format_size
 
 
 @click.command("audit", cls=Command, context_settings=CONTEXT)
-@click.argument("devices", nargs=-1, required=True, metavar="BASE TARGET")
-@click.option("--extents", "list_file", metavar="FILE", required=True, help="The list to judge (-: stdin).")
+@click.argument("devices", type=Name(), nargs=-1, required=True, metavar="[BASE] TARGET")
 @click.option(
-    "--allocated", is_flag=True, help="Judge a list of allocated blocks of TARGET alone: all that is not zero."
+    "--extents", "list_file", type=Name(), metavar="FILE", required=True, help="The list to judge (-: stdin)."
+)
+@click.option(
+    "--allocated", is_flag=True, help="No BASE: the list must hold every block of TARGET that is not all zeroes."
 )
 @click.option("--over", "show_over", is_flag=True, help="List over-reported ranges too.")
 @read_options(keep_going=True, window=False)
@@ -34,21 +36,21 @@ def command(
     show_over: bool,
     output: str,
     quiet: bool,
-    verbose: int,
+    verbose: bool,
     progress_mode: str,
     **reading: Any,
 ) -> int:
     """Judge a list of changed blocks against the content of BASE and TARGET. Reads only.
 
     Under-reported: bytes that differ and are not listed. A backup made from the list has lost them: exit code 1, and
-    every range is printed. Over-reported: bytes that are listed and equal: safe, but a cost.
+    every range is printed. Over-reported: bytes that are listed and equal: safe, but a cost; exit code 0.
 
-    FILE is the JSON of the Kubernetes lister, rbd diff, qemu-img map, nbdinfo --map, or blockdiff's own.
+    FILE is JSON of the Kubernetes lister, rbd diff, qemu-img map, nbdinfo --map or blockdiff, known by its content.
 
     \b
     Examples:
-      blockdiff audit base.img target.img --extents changed.json
-      rbd diff --from-snap a --format json p/i@b | blockdiff audit a.img b.img --extents -
+      blockdiff audit yesterday.img today.img --extents changed.json
+      rbd diff --format json --from-snap a pool/image@b > changed.json
       blockdiff audit --allocated disk.img --extents allocated.json
     """
     if len(devices) != (1 if allocated else 2):
@@ -96,7 +98,7 @@ def _fill(run: Audit, list_format: str) -> None:
     )
 
 
-def _result(run: Audit, verbose: int) -> list[str]:
+def _result(run: Audit, verbose: bool) -> list[str]:
     totals, report = run.totals, run.report
     if len(report.unreadable):
         verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read: the list is not proved"

@@ -14,6 +14,7 @@ else:
     import rich_click
 
     rich_click.rich_click.TEXT_MARKUP = None
+    rich_click.rich_click.TEXT_PARAGRAPH_LINEBREAKS = "\n\n"
     Command, Group = rich_click.RichCommand, rich_click.RichGroup
 
 __all__ = ["CONTEXT", "Command", "Group"]

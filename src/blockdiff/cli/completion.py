@@ -10,7 +10,7 @@ from blockdiff.cli.base import CONTEXT, Command
 @click.command("completion", cls=Command, context_settings=CONTEXT)
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def command(shell: str) -> int:
-    """Print the completion script for SHELL.
+    """Print the script that makes SHELL complete commands, options and file names.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blockdiff.cli.base import CONTEXT, Command
-from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
+from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read, make_writer
 from blockdiff.cli.targets import opened_for_copy
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 
 
 @click.command("copy", cls=Command, context_settings=CONTEXT)
-@click.argument("src")
-@click.argument("dst")
+@click.argument("src", type=Name())
+@click.argument("dst", type=Name())
 @click.option("--changed", is_flag=True, help="Compare first and write only what differs.")
-@click.option("--extents", "list_file", metavar="FILE", help="Copy only the ranges that FILE lists (-: stdin).")
-@click.option("--verify", "read_back", is_flag=True, help="Read DST back past the page cache and compare.")
+@click.option(
+    "--extents", "list_file", type=Name(), metavar="FILE", help="Copy only the ranges that FILE lists (-: stdin)."
+)
+@click.option("--verify", "read_back", is_flag=True, help="Read what was written back past the page cache and compare.")
 @click.option(
     "--sparse",
     type=click.Choice(SPARSE),
     default="auto",
     show_default=True,
-    help="auto keeps the holes of SRC, always punches blocks of zeroes too, never writes all zeroes.",
+    help="auto keeps the holes of SRC, always makes holes of zeroes in data too, never leaves no hole.",
 )
-@click.option("--discard", is_flag=True, help="Give zeroed ranges of a block device back to it.")
+@click.option("--discard", is_flag=True, help="Give ranges of a block device that become zeroes back to it.")
 @click.option("--resize", is_flag=True, help="Cut a DST file that is longer than SRC.")
-@click.option("--force", is_flag=True, help="Write even to a device that is mounted or held.")
+@click.option("--force", is_flag=True, help="Write to DST even when it is mounted, held or locked.")
 @read_options(window=False)
 @output_options(REPORT_FORMATS)
 def command(
@@ -50,21 +52,23 @@ def command(
     force: bool,
     output: str,
     quiet: bool,
-    verbose: int,
+    verbose: bool,
     progress_mode: str,
     **reading: Any,
 ) -> int:
     """Write SRC to DST: all of it, with --changed what differs, with --extents listed ranges.
 
     Holes stay holes. DST is on stable storage when the command ends well. A file DST is made or extended as needed; a
-    DST that is too small a device, mounted, held, or SRC itself is refused. After a failure or Ctrl-C run it again with
-    --changed: it goes on where it stopped.
+    longer one is refused without --resize, a longer device keeps what it has beyond the end of SRC. A DST that is too
+    small a device, in use, or SRC itself is refused: exit code 2.
+
+    After a failure or Ctrl-C run it again with --changed, which writes only what still differs.
 
     \b
     Examples:
       blockdiff copy disk.img /dev/vg0/replica
       blockdiff copy --changed --verify disk.img replica.img
-      blockdiff diff -o json base.img disk.img | blockdiff copy --extents - disk.img replica.img
+      blockdiff copy --extents changed.json disk.img replica.img
     """
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet)
@@ -83,7 +87,7 @@ def command(
             report = run.run()
         except (BlockdiffError, KeyboardInterrupt) as error:
             writer.trouble(run.report, error)
-            if not quiet:
+            if not quiet and output not in ("json", "jsonl"):  # there the report says it, and stderr is one object
                 click.echo(_unfinished(run.report), err=True)
             raise
         writer.end(report, _result(report, verbose))
@@ -98,7 +102,7 @@ def _unfinished(report: VerifyReport) -> str:
     )
 
 
-def _result(report: VerifyReport, verbose: int) -> list[str]:
+def _result(report: VerifyReport, verbose: bool) -> list[str]:
     extra = report.extra
     copied, zeroed = extra["copied_bytes"], extra["zeroed_bytes"]
     verdict = (

@@ -10,7 +10,7 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.lists import emit, make_list
-from blockdiff.cli.options import LIST_FORMATS, gather, output_options, read_options
+from blockdiff.cli.options import LIST_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read
 from blockdiff.engine.diff import METHODS, Diff
@@ -18,16 +18,18 @@ from blockdiff.units import format_size
 
 
 @click.command("diff", cls=Command, context_settings=CONTEXT)
-@click.argument("base")
-@click.argument("target")
+@click.argument("base", type=Name())
+@click.argument("target", type=Name())
 @click.option(
     "--method",
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="reflink reads no data, content reads all, auto skips shared storage and reads the rest.",
+    help="auto skips shared storage and reads the rest, reflink reads no data, content reads all but holes.",
 )
-@click.option("--require", type=click.Choice(METHODS[1:]), default=None, help="Fail rather than use another method.")
+@click.option(
+    "--require", type=click.Choice(METHODS[1:]), default=None, help="Exit with 4 rather than use another method."
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when something changed.")
 @read_options()
 @output_options(LIST_FORMATS)
@@ -41,21 +43,23 @@ def command(
     length: int | None,
     output: str,
     quiet: bool,
-    verbose: int,
+    verbose: bool,
     progress_mode: str,
     **reading: Any,
 ) -> int:
     """List the extents of TARGET that changed against BASE. Reads only.
 
-    Every byte that differs lies inside a listed extent. The method that was used is told: on stderr, or after the list.
-    What TARGET has beyond the end of BASE is changed. Kind zero: the range reads as zeroes in TARGET.
+    Every byte that differs lies inside a listed extent. What TARGET has beyond the end of BASE is changed. Kind zero:
+    the range reads as zeroes in TARGET. The method that was used is told after the list, or on stderr.
+
+    Finding changes is success: exit code 0, with --exit-code 1.
 
     \b
     Examples:
       blockdiff diff yesterday.img today.img
       blockdiff diff -o json yesterday.img today.img > changed.json
       blockdiff diff --require reflink snapshot.img live.img
-      blockdiff diff -o json base.img target.img | blockdiff copy --extents - target.img backup.img
+      blockdiff diff -o json a.img b.img | blockdiff copy --extents - b.img a.img
     """
     progress = make_progress(progress_mode, quiet=quiet)
     emitter = make_list(output, quiet=quiet)
@@ -75,7 +79,7 @@ def command(
     return 1 if exit_code and run.changed_bytes else 0
 
 
-def _tell(run: Diff, output: str, *, quiet: bool, verbose: int) -> None:
+def _tell(run: Diff, output: str, *, quiet: bool, verbose: bool) -> None:
     """The method and the sums: part of what people read, beside what programs read."""
     lines = [f"changed: {run.changed_bytes:,} bytes ({format_size(run.changed_bytes)}), method {run.method}"]
     if run.fallback and (verbose or output == "human"):

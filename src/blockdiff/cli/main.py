@@ -68,8 +68,11 @@ class LazyGroup(Group):
 def cli() -> None:
     """Say exactly which blocks changed between two devices, and prove that a replica is identical.
 
-    Devices are image files, block devices or URLs. Exit codes: 0 identical or done, 1 different, 2 bad input, 3 a
-    device failed, 4 not supported, 5 a remote service failed, 130 interrupted.
+    Devices are image files, block devices or URLs. A size is a number of bytes, or one with K, M, G or T (powers of
+    1024).
+
+    Exit codes: 0 identical or done, 1 different, 2 bad input, 3 a device failed, 4 not supported, 5 a remote service
+    failed, 130 interrupted.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.lists import emit, make_list
-from blockdiff.cli.options import LIST_FORMATS, gather, output_options, read_options
+from blockdiff.cli.options import LIST_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read
 from blockdiff.engine.scan import Map
@@ -20,8 +20,8 @@ WITH_HOLES = ("human", "qemu", "nbd")  # these shapes say what a range is; the o
 
 
 @click.command("map", cls=Command, context_settings=CONTEXT)
-@click.argument("image")
-@click.option("--zeroes", is_flag=True, help="Read the data and find blocks of zeroes in it.")
+@click.argument("image", type=Name())
+@click.option("--zeroes", is_flag=True, help="Read the data and show blocks of zeroes as zero.")
 @read_options()
 @output_options(LIST_FORMATS)
 def command(
@@ -31,7 +31,7 @@ def command(
     length: int | None,
     output: str,
     quiet: bool,
-    verbose: int,
+    verbose: bool,
     progress_mode: str,
     **reading: Any,
 ) -> int:
@@ -66,7 +66,7 @@ def command(
     return 0
 
 
-def _how(run: Map, verbose: int) -> list[str]:
+def _how(run: Map, verbose: bool) -> list[str]:
     return how_read(run.run.report, verbose=verbose) if verbose and run.run is not None else []
 
 

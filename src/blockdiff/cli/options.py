@@ -29,6 +29,17 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in the newest 
             self.fail(str(error), param, ctx)
 
 
+class Name(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A file or device; shells complete the names of files."""
+
+    name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
 REPORT_FORMATS = ("human", "json", "jsonl", "table")
 LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd")
 
@@ -37,17 +48,22 @@ def output_options(formats: tuple[str, ...]) -> Decorator:
     """-o, -q, -v, --progress."""
     return _stack(
         click.option(
-            "-o", "--output", type=click.Choice(formats), default="human", show_default=True, help="Output format."
+            "-o",
+            "--output",
+            type=click.Choice(formats),
+            default="human",
+            show_default=True,
+            help="What is written to stdout; json and jsonl also make errors JSON, on stderr.",
         ),
-        click.option("-q", "--quiet", is_flag=True, help="No list, no summary, no progress: the exit code says it."),
-        click.option("-v", "--verbose", count=True, help="Say more about how and why."),
+        click.option("-q", "--quiet", is_flag=True, help="Nothing for people: the exit code says it."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more about how each side was read."),
         click.option(
             "--progress",
             "progress_mode",
             type=click.Choice(("auto", "bar", "json", "none")),
             default="auto",
             show_default=True,
-            help="Progress on stderr: auto shows a bar on a terminal, json a line a second.",
+            help="Progress on stderr: auto is a bar on a terminal, json a line a second.",
         ),
     )
 
@@ -56,7 +72,11 @@ def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
     """--granularity, --read, --workers, --rate, and where they fit --offset, --length, --keep-going."""
     options = [
         click.option(
-            "--granularity", type=Size(), default="4K", show_default=True, help="Unit of reporting, 512 to 1M."
+            "--granularity",
+            type=Size(),
+            default="4K",
+            show_default=True,
+            help="Unit of reporting: a power of two from 512 to 1M.",
         ),
         click.option(
             "--read",
@@ -64,22 +84,30 @@ def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
             type=click.Choice(READ_MODES),
             default="auto",
             show_default=True,
-            help="Read path: auto asks the page cache, 8 MiB at a time.",
+            help="How to read: auto chooses for each 8 MiB; the others are demands.",
         ),
         click.option(
-            "--workers", type=click.IntRange(0, 64), default=0, help="Reading threads.  [default: by processors]"
+            "--workers",
+            type=click.IntRange(0, 64),
+            default=0,
+            metavar="N",
+            help="Threads that read, at most 64.  [default: one a processor, at most 4]",
         ),
-        click.option("--rate", type=Size(), default=0, help="Read at most this many bytes a second of each device."),
+        click.option(
+            "--rate", type=Size(), default=0, help="Read at most so many bytes a second of each device, such as 200M."
+        ),
     ]
     if window:
         options += [
-            click.option("--offset", type=Size(), default=0, help="Begin at this byte."),
-            click.option("--length", type=Size(), default=None, help="Look at this many bytes only."),
+            click.option("--offset", type=Size(), default=0, help="Begin at this byte, such as 1G."),
+            click.option("--length", type=Size(), default=None, help="Look at so many bytes only."),
         ]
     if keep_going:
         options.append(
             click.option(
-                "--keep-going", is_flag=True, help="Go on after a read error; what is unreadable is never equal."
+                "--keep-going",
+                is_flag=True,
+                help="Go on after a read error; what is unreadable is listed, and the exit code is 3.",
             )
         )
     return _stack(*options)

@@ -165,7 +165,7 @@ def encode(value: Any) -> bytes:
         return json.dumps(value).encode()
 
 
-def how_read(report: VerifyReport, *, verbose: int) -> list[str]:
+def how_read(report: VerifyReport, *, verbose: bool) -> list[str]:
     """How the bytes were come by: what was read, skipped and why, and how fast."""
     source, target = report.source, report.target
     skipped = ", ".join(f"{format_size(count)} ({reason})" for reason, count in report.skipped.items())

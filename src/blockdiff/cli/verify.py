@@ -8,7 +8,7 @@ import click
 
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
-from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
+from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import ReportWriter, differing, how_read, make_writer
 from blockdiff.engine.verify import SIZE_POLICIES, Verification
@@ -22,19 +22,27 @@ UNREADABLE = DeviceError.exit_code
 
 
 @click.command("verify", cls=Command, context_settings=CONTEXT)
-@click.argument("src")
-@click.argument("dst")
+@click.argument("src", type=Name())
+@click.argument("dst", type=Name())
 @click.option("--first", is_flag=True, help="Stop at the first difference.")
-@click.option("--max-differences", type=click.IntRange(0), default=None, help="List at most so many; counting goes on.")
-@click.option("--extents", "list_file", metavar="FILE", help="Compare only the ranges that FILE lists (-: stdin).")
-@click.option("--strict", is_flag=True, help="A hole and allocated zeroes differ too.")
+@click.option(
+    "--max-differences",
+    type=click.IntRange(0),
+    default=None,
+    metavar="N",
+    help="List at most so many ranges; counting goes on.",
+)
+@click.option(
+    "--extents", "list_file", type=Name(), metavar="FILE", help="Compare only the ranges that FILE lists (-: stdin)."
+)
+@click.option("--strict", is_flag=True, help="A hole and allocated zeroes differ too: classes src-hole and dst-hole.")
 @click.option(
     "--size",
     "size_policy",
     type=click.Choice(SIZE_POLICIES),
     default="strict",
     show_default=True,
-    help="Devices of different sizes: strict calls the rest different, min compares the common part.",
+    help="Of different sizes: strict calls what only one has different, min compares the common part.",
 )
 @read_options(keep_going=True)
 @output_options(REPORT_FORMATS)
@@ -50,14 +58,16 @@ def command(
     length: int | None,
     output: str,
     quiet: bool,
-    verbose: int,
+    verbose: bool,
     progress_mode: str,
     **reading: Any,
 ) -> int:
     """Prove that DST is identical to SRC, or list every range that differs. Reads only.
 
-    Each range has a class: data, src-zero (zeroes in SRC only), dst-zero, bit-flip (one bit), size (beyond the
-    smaller). Exit code 0 identical, 1 different, 3 something could not be read: that is never called identical.
+    Each range has a class: data, src-zero (zeroes in SRC only), dst-zero (in DST only), bit-flip (a single bit), size
+    (only the longer one has it). A device is not compared with itself.
+
+    Exit code: 0 identical, 1 different, 3 something could not be read, which is never called identical.
 
     \b
     Examples:
@@ -115,7 +125,7 @@ def _identical(report: VerifyReport) -> str:
     return f"identical in the listed ranges: {report.length - left_out:,} bytes; {left_out:,} were not compared"
 
 
-def _result(report: VerifyReport, verbose: int) -> list[str]:
+def _result(report: VerifyReport, verbose: bool) -> list[str]:
     if len(report.unreadable):
         found = f", and {differing(report)}" if report.difference_count else ""
         verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read{found}"
