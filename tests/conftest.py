@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+pytest.register_assert_rewrite("blockdiff.testing.conformance", "blockdiff.testing.emitters")
+
 pytest_plugins = ["tests.fixtures.storage"]
 
 STORAGE = {"mounts", "make_loop"}

@@ -92,7 +92,6 @@ def load(name):
 
 
 # the suites of the two pages, run as they are printed there
-pytest.register_assert_rewrite("blockdiff.testing.conformance", "blockdiff.testing.emitters")
 TestRam = load("test_ram").TestRam
 TestCsv = load("test_csv").TestCsv
 
