@@ -16,7 +16,7 @@ from blockdiff.backends.opening import (
     printable,
     refuse_device_directory,
 )
-from blockdiff.errors import DeviceError
+from blockdiff.errors import DeviceError, InvalidInput
 
 if TYPE_CHECKING:
     from blockdiff.locator import Locator
@@ -44,10 +44,21 @@ def open_device(
         create(path, create_size, url)
     fd = _open_target(path, url, force=force) if writable else open_checked(path, os.O_RDONLY, url)
     device = FileDevice(fd, path, writable=writable, created=created)
+    if device.size == 0 and not device.is_block and _has_bytes(fd):
+        device.close()
+        raise InvalidInput(f"{url} does not tell its size: such a file of the kernel is no image")
     if writable and device.is_block and is_read_only(fd):
         device.close()
         raise DeviceError("the device is read-only", url=url, action="write", errno=errno.EROFS)
     return device
+
+
+def _has_bytes(fd: int) -> bool:
+    """Files in /proc say that they are empty, and two of them would be called identical unread."""
+    try:
+        return bool(os.pread(fd, 1, 0))
+    except OSError:
+        return False
 
 
 def _open_target(path: str, url: str, *, force: bool) -> int:
