@@ -245,7 +245,8 @@ def test_direct_io_of_block_devices(loop_device: LoopDevice) -> None:
 
 def test_direct_io_refused(tmp_path: Path) -> None:
     """A file of /proc stands for every file system that knows no O_DIRECT."""
-    with open_device("/proc/self/maps") as device:
+    maps = "/proc/self/maps"
+    with FileDevice(os.open(maps, os.O_RDONLY), maps) as device:
         assert device.direct_fileno() is None
         assert "O_DIRECT" in device.direct_refusal
     with open_device(make_image(tmp_path / "empty")) as device:
