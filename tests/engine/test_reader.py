@@ -12,7 +12,16 @@ import blockdiff
 from blockdiff import _fast
 from blockdiff._fast import Cancelled, ReadFailed
 from blockdiff.engine.options import ReadOptions
-from blockdiff.engine.reader import BufferReader, join, make_reader, translate
+from blockdiff.engine.reader import (
+    BUFFER_BUDGET,
+    WINDOW_BUDGET,
+    BufferReader,
+    affordable,
+    join,
+    make_reader,
+    shape,
+    translate,
+)
 from blockdiff.errors import DeviceError, SizeChanged, UnsupportedOperation
 from blockdiff.testing import FaultDevice, MemoryDevice
 from tests import oracle
@@ -196,3 +205,16 @@ def test_clones_are_closed():
     with pytest.raises(DeviceError):
         blockdiff.verify(a, b)
     assert (a.handles, b.handles) == (1, 1)
+
+
+@pytest.mark.parametrize("granularity", [512, 4096, 1 << 20])
+@pytest.mark.parametrize("asked", [1, 2, 4, 8, 16, 33, 64])
+def test_buffers_and_windows_stay_within_their_budgets(asked: int, granularity: int) -> None:
+    workers = affordable(asked, granularity)
+    chunk, depth, window = shape(workers, granularity)
+    assert 1 <= workers <= asked
+    assert chunk >= granularity
+    assert depth >= 1
+    assert 2 * workers * depth * chunk <= BUFFER_BUDGET
+    assert 2 * workers * window <= WINDOW_BUDGET
+    assert chunk % granularity == window % granularity == 0

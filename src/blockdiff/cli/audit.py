@@ -101,7 +101,7 @@ def _fill(run: Audit, list_format: str) -> None:
 def _result(run: Audit, verbose: bool) -> list[str]:
     totals, report = run.totals, run.report
     if len(report.unreadable):
-        verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read: the list is not proved"
+        verdict = f"UNREADABLE: {format_size(report.unreadable_bytes)} could not be read: the list is not proved"
     elif run.correct:
         verdict = "correct: every byte that differs is listed"
     else:

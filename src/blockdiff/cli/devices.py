@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from blockdiff.cli.streams import say
 from blockdiff.engine.registry import open_device
 
 if TYPE_CHECKING:
@@ -32,4 +33,13 @@ def opened(
             sizes = [second.size] if list_capacity == "target" or first is None else [first.size, second.size]
             listed = read_extents(list_file, capacity=max(sizes), checked=True)
             stack.callback(listed.close)
+            warn_of_other_volume(listed, sizes)
         yield first, second, listed
+
+
+def warn_of_other_volume(listed: Any, sizes: list[int]) -> None:
+    """A list that says it is of a volume of another size is perhaps of another volume."""
+    capacity = listed.capacity
+    if capacity and capacity not in sizes:
+        known = " and ".join(f"{size:,}" for size in sorted(set(sizes)))
+        say(f"warning: the list is of a volume of {capacity:,} bytes, not of {known}: is it the right list?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from blockdiff.cli.devices import warn_of_other_volume
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.target import open_target
 
@@ -24,6 +25,7 @@ def opened_for_copy(src: str, dst: str, list_file: str | None, **options: bool) 
 
             listed = read_extents(list_file, capacity=source.size, checked=True)
             stack.callback(listed.close)
+            warn_of_other_volume(listed, [source.size])
         target = open_target(dst, source, **options)
         stack.callback(target.close)
         yield source, target, listed

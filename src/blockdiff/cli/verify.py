@@ -128,7 +128,7 @@ def _identical(report: VerifyReport) -> str:
 def _result(report: VerifyReport, verbose: bool) -> list[str]:
     if len(report.unreadable):
         found = f", and {differing(report)}" if report.difference_count else ""
-        verdict = f"UNREADABLE: {format_size(report.unreadable.total())} could not be read{found}"
+        verdict = f"UNREADABLE: {format_size(report.unreadable_bytes)} could not be read{found}"
     elif report.identical:
         verdict = _identical(report)
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from blockdiff._fast import SEG_MARK, SEG_SKIP_HOLE, SEG_SKIP_SHARED, Aligner, Extents, ReadFailed
 from blockdiff.engine.options import default_workers
 from blockdiff.engine.progress import NoProgress, RateLimit
-from blockdiff.engine.reader import make_reader, translate
+from blockdiff.engine.reader import affordable, make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.engine.workers import INLINE, run_plan, task_size
 from blockdiff.errors import SizeChanged, UnsupportedOperation
@@ -88,7 +88,8 @@ class Comparison:
 
     def _workers(self, total: int) -> int:
         tasks = -(-total // task_size(total, self._options.rate)) if total > 0 else 1
-        return max(1, min(self._options.workers or default_workers(), tasks))
+        asked = self._options.workers or default_workers()
+        return max(1, min(affordable(asked, self._options.granularity), tasks))
 
     def _readers(self, workers: int) -> list[Any]:
         return [
@@ -133,6 +134,7 @@ class Comparison:
                 self._listed += count
 
     def _add_unreadable(self, bad: Extents) -> None:
+        self.report.unreadable_bytes += bad.total()
         part = self._bad.feed(bad)
         if len(part) and sum(map(len, self._bad_parts)) < MAX_UNREADABLE:
             self._bad_parts.append(part)

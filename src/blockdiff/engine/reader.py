@@ -13,8 +13,27 @@ if TYPE_CHECKING:
     from blockdiff.engine.device import Device, WritableDevice
     from blockdiff.engine.options import ReadOptions
 
-BUFFER_BUDGET = 16 << 20  # bytes of read buffers over all workers, so that memory does not grow with them
-CHUNK = 512 << 10
+# Bytes of read buffers, and of mapped windows, over all workers: memory must not grow with their number.
+BUFFER_BUDGET = WINDOW_BUDGET = 16 << 20
+CHUNK, MIN_CHUNK = 512 << 10, 64 << 10
+WINDOW = 2 << 20
+MAX_DEPTH = 8
+
+
+def affordable(workers: int, granularity: int) -> int:
+    """How many of so many workers the budget has buffers for: each needs a chunk of each side."""
+    return max(1, min(workers, BUFFER_BUDGET // (2 * max(MIN_CHUNK, granularity))))
+
+
+def shape(workers: int, granularity: int) -> tuple[int, int, int]:
+    """The bytes of a chunk, the requests in flight for each side, and the bytes of a mapped window of one worker."""
+    share = BUFFER_BUDGET // (2 * workers)
+    chunk = CHUNK
+    while chunk > MIN_CHUNK and 2 * chunk > share:
+        chunk //= 2
+    chunk = max(chunk, granularity)
+    window = max(min(WINDOW, 1 << (WINDOW_BUDGET // (2 * workers)).bit_length() - 1), granularity)
+    return chunk, max(1, min(MAX_DEPTH, share // chunk)), window
 
 
 class BufferReader:
@@ -32,10 +51,11 @@ class BufferReader:
         strict: bool = False,
         writer: WritableDevice | None = None,
         write_sparse: bool = False,
+        chunk: int = CHUNK,
     ) -> None:
         self._devices = (source, target)
         self._options, self._strict = options, strict
-        self._chunk = max(CHUNK, options.granularity)
+        self._chunk = max(chunk, options.granularity)
         self._buffers: list[bytearray | None] = [None, None]
         self._cancelled = False
         self._read = [0, 0]
@@ -171,15 +191,16 @@ def make_reader(
 
     ``writer`` takes what SEG_COPY segments read; with ``write_sparse`` blocks of zeroes are punched there.
     """
+    chunk, depth, window = shape(workers, options.granularity)
     if is_kernel(source) and is_kernel(target) and is_kernel(writer):
         return _fast.Reader(
             _side(source, options.read),
             _side(target, "past-cache" if options.target_past_cache else options.read),
             granularity=options.granularity,
             keep_going=options.keep_going,
-            chunk=CHUNK,
-            queue_depth=max(2, min(8, BUFFER_BUDGET // (2 * CHUNK * workers))),
-            window=(2 << 20) if workers <= 4 else (512 << 10),
+            chunk=chunk,
+            queue_depth=depth,
+            window=window,
             strict=strict,
             write_fd=-1 if writer is None else _descriptor(writer),
             write_sparse=write_sparse,
@@ -188,7 +209,7 @@ def make_reader(
         asked = next(d for d in (source, target, writer) if d is not None and d.fileno() is None)
         raise UnsupportedOperation(f"--read {options.read} needs a file or block device, and {asked.url} is neither")
     twins = (source and source.clone(), target and target.clone())
-    return BufferReader(*twins, options, strict=strict, writer=writer, write_sparse=write_sparse)
+    return BufferReader(*twins, options, strict=strict, writer=writer, write_sparse=write_sparse, chunk=chunk)
 
 
 def _side(device: Any, mode: str) -> tuple[int, int, int, int, str] | None:

@@ -69,6 +69,7 @@ class VerifyReport:
         self.bytes_by_class: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
         self.unreadable = Extents()
+        self.unreadable_bytes = 0
         self.warnings: list[str] = []
         self.workers = 1
         self.elapsed_seconds = 0.0
@@ -89,6 +90,12 @@ class VerifyReport:
     def bytes_per_second(self) -> float:
         """Bytes of the range settled a second, read or skipped."""
         return self.length / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
+
+    def recount(self, found: Extents) -> None:
+        """Makes these differences all that were found."""
+        self.difference_count = self.differing_bytes = 0
+        self.bytes_by_class = {}
+        self.count(found)
 
     def count(self, found: Extents) -> None:
         """Adds differences to the totals (not to the list)."""
@@ -121,6 +128,7 @@ class VerifyReport:
             "unreadable": [
                 {"offset": e.offset, "length": e.length, "side": UNREADABLE_SIDES[int(e.kind)]} for e in self.unreadable
             ],
+            "unreadable_bytes": self.unreadable_bytes,
             "warnings": list(self.warnings),
             "workers": self.workers,
             "elapsed_seconds": round(self.elapsed_seconds, 6),

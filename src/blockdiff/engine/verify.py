@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blockdiff._fast import Extents
-from blockdiff.engine.compare import Comparison
+from blockdiff.engine.compare import Comparison, check_unchanged
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import plan_compare
 from blockdiff.engine.stream import concatenate
@@ -86,10 +86,13 @@ class Verification:
         report = self.report
         stopped = False
         for found in self._comparison:
-            yield found[:1] if self._first else found
             if self._first:
+                report.recount(found[:1])
+                check_unchanged(self._source, self._target, warnings=report.warnings)
                 stopped = True
+                yield found[:1]
                 break
+            yield found
         if not stopped:
             yield from self._size_difference()
         if stopped:
