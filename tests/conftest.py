@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from blockdiff._fast import statfs_type
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_TMPFS = 0x01021994
+
+
+def _keep_images_on_a_disk() -> None:
+    """Images in memory cannot be read by O_DIRECT, and much of what is tested is just that."""
+    place = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        if statfs_type(place) == _TMPFS:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/var/tmp")
+    finally:
+        os.close(place)
+
+
+_keep_images_on_a_disk()
 pytest.register_assert_rewrite("blockdiff.testing.conformance", "blockdiff.testing.emitters")
 
 pytest_plugins = ["tests.fixtures.storage"]
