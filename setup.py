@@ -20,22 +20,26 @@ if sanitize:
     compile_args += [*flags, "-O1", "-g"]
     link_args += flags
 
-extension = Extension(
-    "blockdiff._fast",
-    ["src/blockdiff/_fast.pyx"],
-    include_dirs=["src/blockdiff/native"],
-    depends=[
-        f"src/blockdiff/native/{name}"
-        for name in sorted(os.listdir("src/blockdiff/native"))
-        if name.endswith((".pxi", ".h"))
-    ],
-    extra_compile_args=compile_args,
-    extra_link_args=link_args,
-)
+
+def extension(name: str) -> Extension:
+    return Extension(
+        f"blockdiff.{name}",
+        [f"src/blockdiff/{name}.pyx"],
+        include_dirs=["src/blockdiff/native"],
+        depends=[
+            f"src/blockdiff/native/{part}"
+            for part in sorted(os.listdir("src/blockdiff/native"))
+            if part.endswith((".pxi", ".h"))
+        ],
+        libraries=["dl"],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+
 
 setup(
     ext_modules=cythonize(
-        [extension],
+        [extension("_fast"), extension("_rbd")],
         include_path=["src/blockdiff/native"],
         compiler_directives={
             "language_level": 3,

@@ -80,7 +80,7 @@ SEG_MAP: Final[int]
 SEG_COPY: Final[int]
 SEG_MARK: Final[int]
 READ_MODES: dict[str, int]
-READ_PATHS: tuple[str, str, str]
+READ_PATHS: tuple[str, str, str, str]
 MIN_GRANULARITY: Final[int]
 MAX_GRANULARITY: Final[int]
 
@@ -101,8 +101,8 @@ class Reader:
     aio: int
     def __init__(
         self,
-        source: tuple[int, int, int, int, str] | None,
-        target: tuple[int, int, int, int, str] | None,
+        source: tuple[int, int, int, int, str] | object | None,
+        target: tuple[int, int, int, int, str] | object | None,
         *,
         granularity: int,
         strict: bool = False,
@@ -111,6 +111,7 @@ class Reader:
         queue_depth: int = 8,
         window: int = ...,
         write_fd: int = -1,
+        writer: object | None = None,
         write_sparse: bool = False,
     ) -> None: ...
     def run(self, plan: Extents) -> tuple[Extents, Extents]: ...

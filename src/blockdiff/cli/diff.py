@@ -25,7 +25,8 @@ from blockdiff.units import format_size
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="auto skips shared storage and reads the rest, reflink reads no data, content reads all but holes.",
+    help="auto asks the storage (rbd), or skips what is shared and reads the rest; reflink, fast-diff and byte read no "
+    "data; content reads all but holes.",
 )
 @click.option(
     "--require", type=click.Choice(METHODS[1:]), default=None, help="Exit with 4 rather than use another method."
@@ -83,7 +84,7 @@ def _tell(run: Diff, output: str, *, quiet: bool, verbose: bool) -> None:
     """The method and the sums: part of what people read, beside what programs read."""
     lines = [f"changed: {run.changed_bytes:,} bytes ({format_size(run.changed_bytes)}), method {run.method}"]
     if run.fallback and (verbose or output == "human"):
-        lines[0] += f" (not reflink: {run.fallback})"
+        lines[0] += f" (not {run.better}: {run.fallback})"
     if run.run is not None and (verbose or output == "human"):
         lines += how_read(run.run.report, verbose=verbose)
     warnings = [f"warning: {text}" for text in run.warnings]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from blockdiff._fast import SEG_MARK, SEG_SKIP_HOLE, SEG_SKIP_SHARED, Aligner, Extents, ReadFailed
 from blockdiff.engine.options import default_workers
 from blockdiff.engine.progress import NoProgress, RateLimit
-from blockdiff.engine.reader import affordable, make_reader, translate
+from blockdiff.engine.reader import REMOTE_TASK, REMOTE_WORKERS, affordable, has_driver, make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.engine.workers import INLINE, run_plan, task_size
 from blockdiff.errors import SizeChanged, UnsupportedOperation
@@ -87,9 +87,16 @@ class Comparison:
             self._progress.finish()
 
     def _workers(self, total: int) -> int:
-        tasks = -(-total // task_size(total, self._options.rate)) if total > 0 else 1
-        asked = self._options.workers or default_workers()
+        tasks = -(-total // self._task_size(total)) if total > 0 else 1
+        asked = self._options.workers or (REMOTE_WORKERS if self._remote else default_workers())
         return max(1, min(affordable(asked, self._options.granularity), tasks))
+
+    @property
+    def _remote(self) -> bool:
+        return has_driver(self._source) or has_driver(self._target)
+
+    def _task_size(self, total: int) -> int:
+        return task_size(total, self._options.rate, REMOTE_TASK if self._remote else 0)
 
     def _readers(self, workers: int) -> list[Any]:
         return [
@@ -99,7 +106,7 @@ class Comparison:
     def _run(self, readers: list[Any], total: int) -> Iterator[Extents]:
         limit = RateLimit(self._options.rate) if self._options.rate else None
         joiner = Aligner(1)
-        size = max(task_size(total, self._options.rate), self._options.granularity)  # no task may cut a granule
+        size = max(self._task_size(total), self._options.granularity)  # no task may cut a granule
         inline = total <= INLINE
         for finding in run_plan(self._plan, readers, size=size, inline=inline, limit=limit, note=self._note):
             if len(finding.unreadable):

@@ -15,7 +15,7 @@ from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.options import ReadOptions, default_workers
 from blockdiff.engine.plan import known_extents, whole
 from blockdiff.engine.progress import NoProgress, RateLimit
-from blockdiff.engine.reader import make_reader, translate
+from blockdiff.engine.reader import REMOTE_TASK, has_driver, make_reader, translate
 from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.engine.stream import clip
 from blockdiff.engine.verify import Verification, span
@@ -119,7 +119,10 @@ class Copy:
             self._copy_changed()
             return
         total = self._end - self._start
-        workers = max(1, min(self._options.workers or default_workers(), 2, -(-total // task_size(total, 0)) or 1))
+        least = REMOTE_TASK if has_driver(self._source) or has_driver(self._target) else 0
+        workers = max(
+            1, min(self._options.workers or default_workers(), 2, -(-total // task_size(total, 0, least)) or 1)
+        )
         self._readers = [self._reader(workers) for _ in range(workers)]
         limit = RateLimit(self._options.rate) if self._options.rate else None
         wanted = clip(self._only, self._start, self._end) if self._only is not None else whole(self._start, self._end)
@@ -128,7 +131,7 @@ class Copy:
         plan = self._zeroing(actions if self._sparse == "never" else Merge(actions, known, _NOT_YET_ZERO))
         self._progress.start("copy", total)
         try:
-            size = task_size(total, self._options.rate)
+            size = task_size(total, self._options.rate, least)
             for finding in run_plan(plan, self._readers, size=size, inline=total <= INLINE, limit=limit):
                 self._written.add(finding.task)
                 self._progress.advance(finding.task.end - self._start)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from blockdiff._fast import SEG_COMPARE, SEG_DST_HOLE, SEG_SRC_HOLE, Extents, Merge, combine_table
 from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import known_extents, plan_compare
-from blockdiff.engine.verify import Verification, refuse_same, shared_ranges, span
+from blockdiff.engine.verify import Verification, in_use, refuse_same, shared_ranges, span
 from blockdiff.errors import InvalidInput, UnsupportedOperation
 from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType, Record
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from blockdiff.engine.device import Device
     from blockdiff.engine.progress import Progress
 
-METHODS = ("auto", "reflink", "content")
+METHODS = ("auto", "reflink", "fast-diff", "byte", "content")
+_TRACKED = ("fast-diff", "byte")
 
 _CHANGED = combine_table(lambda kind, _: Kind.ZERO if kind == Kind.DST_ZERO else Kind.DATA)
 _UNSHARED = combine_table(
@@ -28,12 +29,27 @@ _UNSHARED = combine_table(
 _BEYOND = combine_table(lambda kind, _: Kind.DATA if kind == Kind.DATA else Kind.ZERO)
 
 
+class TrackedExtents(Protocol):
+    """What a storage tells about changes: iterate it for ascending batches, kinds data and zero.
+
+    ``method`` says how it knows, ``fallback`` why not by its fastest way, ``warnings`` what else is to be told. Every
+    byte that differs lies inside the extents, also those that the target has beyond the end of its base.
+    """
+
+    method: str
+    fallback: str
+    warnings: list[str]
+
+    def __iter__(self) -> Iterator[Extents]: ...
+
+
 class Diff:
     """The changed extents of ``target`` against ``base`` as a stream of records; ``method`` tells how they are known.
 
-    ``auto`` skips what shares physical storage and reads the rest: exact. ``reflink`` reads no data and takes all that
-    is not shared for changed: it may over-report, never under-report. ``content`` reads all that is not a hole on both
-    sides. ``require`` names the method that must be usable; UnsupportedOperation says why it is not.
+    ``auto`` asks a storage that keeps track of changes (``fast-diff`` or ``byte``, see its backend), else skips what
+    shares physical storage and reads the rest: exact. ``reflink``, ``fast-diff`` and ``byte`` read no data: they may
+    over-report, never under-report. ``content`` reads all that is not a hole on both sides. ``require`` names the
+    method that must be usable; UnsupportedOperation says why it is not.
     Bytes of a target that is longer than its base are changed. A kind of zero says that the target reads as zeroes
     there.
     """
@@ -66,8 +82,8 @@ class Diff:
 
     @property
     def method(self) -> str:
-        """How the changes are known: ``reflink``, ``reflink+content`` or ``content``."""
-        return self._wanted
+        """How the changes are known: ``reflink``, ``reflink+content``, ``fast-diff``, ``byte`` or ``content``."""
+        return self._tracked.method if self._tracked is not None else self._wanted
 
     def _resolve(self, method: str, require: str | None) -> str:
         wanted = require if require not in (None, "auto") else method
@@ -75,6 +91,8 @@ class Diff:
             raise InvalidInput(f"--method {method} contradicts --require {require}")
         if wanted == "content":
             return "content"
+        if wanted in (*_TRACKED, "auto") and self._track(wanted):
+            return "tracked"
         refusal = getattr(self._base, "shared_refusal", lambda _: "it is not a file on a file system with reflinks")
         reason = refusal(self._target)
         if reason is None:
@@ -84,12 +102,29 @@ class Diff:
         self.fallback = reason
         return "content"
 
+    def _track(self, wanted: str) -> bool:
+        """Asks the storage for the changes, if it keeps track of them and of both devices."""
+        refuse = getattr(
+            self._target, "changes_refusal", lambda _: "it is not on a storage that keeps track of changes"
+        )
+        reason = refuse(self._base)
+        if reason is None:
+            self._tracked = self._target.changes_since(self._base, self._start, self._tail_end(), wanted)  # type: ignore[attr-defined]
+            self.fallback, self.better = self._tracked.fallback, "fast-diff"
+            return True
+        if wanted in _TRACKED:
+            raise UnsupportedOperation(f"the method {wanted} cannot be used: {reason}")
+        return False
+
+    _tracked: TrackedExtents | None = None
     fallback = ""
-    """Why the method reflink was not used, where it could have been."""
+    """Why the method that ``better`` names was not used, where it could have been."""
+    better = "reflink"
 
     def records(self) -> Iterator[Record]:
         """The changed extents, one record a batch; capacity is the target's size."""
-        batches = self._by_metadata() if self._wanted == "reflink" else self._by_content()
+        ways = {"reflink": self._by_metadata, "tracked": self._by_tracking}
+        batches = ways.get(self._wanted, self._by_content)()
         given = False
         for batch in batches:
             if len(batch):
@@ -107,6 +142,13 @@ class Diff:
         yield from Merge(plan, (), _UNSHARED)
         check_unchanged(self._base, self._target, warnings=self.warnings)
         yield from self._tail()
+
+    def _by_tracking(self) -> Iterator[Extents]:
+        """As the storage tells; the devices must still be there when it has told all."""
+        assert self._tracked is not None
+        self.warnings += [*in_use(self._base, self._target), *self._tracked.warnings]
+        yield from self._tracked
+        check_unchanged(self._base, self._target, warnings=self.warnings)
 
     def _by_content(self) -> Iterator[Extents]:
         self.run = Verification(
@@ -126,7 +168,10 @@ class Diff:
 
     def _tail(self) -> Iterator[Extents]:
         """What the target has beyond its base."""
-        end = self._target.size if self._length is None else min(self._target.size, self._offset + self._length)
-        start = max(self._base.size, self._offset)
+        start, end = max(self._base.size, self._offset), self._tail_end()
         if end > start:
             yield from Merge(known_extents(self._target, start, end), (), _BEYOND)
+
+    def _tail_end(self) -> int:
+        """Where the range that was asked for ends in the target."""
+        return self._target.size if self._length is None else min(self._target.size, self._offset + self._length)

@@ -67,25 +67,28 @@ def known_extents(device: Device, start: int, end: int) -> Iterator[Extents]:
 
     Raises SourceError where the map has a gap, overlaps, or says something that is no fact.
     """
+    return _proved(device.extents(start, end - start), device.url, start, end)
+
+
+def _proved(batches: Iterable[Extents], url: str, start: int, end: int) -> Iterator[Extents]:
     at = start
-    for batch in device.extents(start, end - start):
+    for batch in batches:
         if not len(batch):
             continue
         if batch.start != at or batch.gaps() or batch.end > end or any(kind not in _FACTS for kind in batch.totals()):
-            raise SourceError(
-                f"the map of {device.url} is broken between {at} and {batch.end}: it must cover every byte once"
-            )
+            raise SourceError(f"the map of {url} is broken between {at} and {batch.end}: it must cover every byte once")
         at = batch.end
         yield batch
     if at < end:
-        raise SourceError(f"the map of {device.url} ends at {at}, before {end}")
+        raise SourceError(f"the map of {url} ends at {at}, before {end}")
 
 
 def known_allocation(device: Device, start: int, end: int) -> Iterator[Extents]:
     """The map, with storage that is allocated but was never written (ZERO) told from holes where the device can."""
     unwritten = getattr(device, "unwritten", None)
     reserved = () if unwritten is None else unwritten(start, end - start)
-    return iter(Merge(known_extents(device, start, end), reserved, _RESERVED))
+    exact = getattr(device, "allocation", device.extents)
+    return iter(Merge(_proved(exact(start, end - start), device.url, start, end), reserved, _RESERVED))
 
 
 def whole(start: int, end: int) -> list[Extents]:

@@ -18,11 +18,22 @@ BUFFER_BUDGET = WINDOW_BUDGET = 16 << 20
 CHUNK, MIN_CHUNK = 512 << 10, 64 << 10
 WINDOW = 2 << 20
 MAX_DEPTH = 8
+# Devices across a network: what they wait for is the way there and back, so more and bigger requests are in flight.
+REMOTE_BUDGET, REMOTE_CHUNK, REMOTE_DEPTH = 128 << 20, 4 << 20, 16
+REMOTE_WORKERS = 2
+REMOTE_TASK = 64 << 20
 
 
 def affordable(workers: int, granularity: int) -> int:
     """How many of so many workers the budget has buffers for: each needs a chunk of each side."""
     return max(1, min(workers, BUFFER_BUDGET // (2 * max(MIN_CHUNK, granularity))))
+
+
+def remote_shape(workers: int, granularity: int) -> tuple[int, int, int]:
+    """The same where a side is read by a driver: by default 16 requests of 4 MiB a side over all workers."""
+    chunk = max(REMOTE_CHUNK, granularity)
+    depth = max(1, min(REMOTE_DEPTH, REMOTE_BUDGET // (2 * workers * chunk)))
+    return chunk, depth, WINDOW
 
 
 def shape(workers: int, granularity: int) -> tuple[int, int, int]:
@@ -172,9 +183,14 @@ def join(batches: list[Extents]) -> Extents:
     return parts[0] if len(parts) == 1 else Extents(extent for part in parts for extent in part)
 
 
-def is_kernel(device: Device | None) -> bool:
-    """True when the native core can read the device by its descriptor (or when there is nothing to read)."""
-    return device is None or device.fileno() is not None
+def is_native(device: Device | None) -> bool:
+    """True when the native core can read the device by a descriptor or driver (or when there is nothing to read)."""
+    return device is None or device.fileno() is not None or has_driver(device)
+
+
+def has_driver(device: Device | None) -> bool:
+    """True for a device that gives the native core a driver to read and write it by."""
+    return getattr(device, "driver", None) is not None
 
 
 def make_reader(
@@ -191,8 +207,11 @@ def make_reader(
 
     ``writer`` takes what SEG_COPY segments read; with ``write_sparse`` blocks of zeroes are punched there.
     """
-    chunk, depth, window = shape(workers, options.granularity)
-    if is_kernel(source) and is_kernel(target) and is_kernel(writer):
+    remote = any(has_driver(device) for device in (source, target, writer))
+    chunk, depth, window = (remote_shape if remote else shape)(workers, options.granularity)
+    if remote and options.read in ("direct", "mmap"):
+        _refuse_read(options.read, source, target, writer)
+    if is_native(source) and is_native(target) and is_native(writer):
         return _fast.Reader(
             _side(source, options.read),
             _side(target, "past-cache" if options.target_past_cache else options.read),
@@ -202,19 +221,28 @@ def make_reader(
             queue_depth=depth,
             window=window,
             strict=strict,
-            write_fd=-1 if writer is None else _descriptor(writer),
+            write_fd=-1 if writer is None or has_driver(writer) else _descriptor(writer),
+            writer=writer.driver() if has_driver(writer) else None,  # type: ignore[union-attr]
             write_sparse=write_sparse,
         )
     if options.read in ("direct", "mmap"):
-        asked = next(d for d in (source, target, writer) if d is not None and d.fileno() is None)
-        raise UnsupportedOperation(f"--read {options.read} needs a file or block device, and {asked.url} is neither")
+        _refuse_read(options.read, source, target, writer)
     twins = (source and source.clone(), target and target.clone())
     return BufferReader(*twins, options, strict=strict, writer=writer, write_sparse=write_sparse, chunk=chunk)
 
 
-def _side(device: Any, mode: str) -> tuple[int, int, int, int, str] | None:
+def _refuse_read(mode: str, *devices: Device | None) -> None:
+    """A read path of the kernel, asked for by name, where a device is none of the kernel's."""
+    asked = next(d for d in devices if d is not None and d.fileno() is None)
+    raise UnsupportedOperation(f"--read {mode} needs a file or block device, and {asked.url} is neither")
+
+
+def _side(device: Any, mode: str) -> Any:
+    """What the native reader takes for a side: descriptors and how to use them, or a driver."""
     if device is None:
         return None
+    if has_driver(device):
+        return device.driver()
     direct = device.direct_fileno() if mode in ("auto", "direct", "past-cache") else None
     if mode == "direct" and direct is None:
         raise UnsupportedOperation(f"{device.url} cannot be read with --read direct: {device.direct_refusal}")
@@ -231,10 +259,11 @@ def translate(error: ReadFailed, source: Device | None, target: Device | None) -
     device = target if error.side else source
     assert device is not None
     where = {"url": device.url, "offset": error.offset, "length": error.length}
+    explain: Any = getattr(device, "explain", lambda _: "")
     if error.writing:
-        return DeviceError(action="write", errno=error.errno, **where)  # type: ignore[arg-type]
+        return DeviceError(explain(error.errno), action="write", errno=error.errno, **where)  # type: ignore[arg-type]
     if error.errno:
-        return DeviceError(action="read", errno=error.errno, **where)  # type: ignore[arg-type]
+        return DeviceError(explain(error.errno), action="read", errno=error.errno, **where)  # type: ignore[arg-type]
     return SizeChanged(
         f"the device ended early: it had {device.size} bytes when it was opened and shrank while it was read",
         action="read",

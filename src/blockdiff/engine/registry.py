@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "blockdiff.backends"
 
-_modules: dict[str, str | ModuleType] = {"file": "blockdiff.backends.file"}
+_modules: dict[str, str | ModuleType] = {"file": "blockdiff.backends.file", "rbd": "blockdiff.backends.rbd"}
 
 
 def register(scheme: str, module: str | ModuleType) -> None:

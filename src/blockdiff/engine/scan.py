@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blockdiff._fast import SEG_MAP, SEG_SKIP_HOLE, Extents, Merge, combine_table
-from blockdiff.engine.compare import Comparison
+from blockdiff.engine.compare import Comparison, check_unchanged
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import known_allocation, known_extents
 from blockdiff.engine.verify import span
@@ -66,6 +66,7 @@ class Map:
     def _batches(self) -> Iterator[Extents]:
         if not self._zeroes:
             yield from self._allocation()
+            check_unchanged(self._image, warnings=self.warnings)
             return
         plan = Merge(known_extents(self._image, self._start, self._end), (), _SCAN)
         self.run = Comparison(

@@ -54,9 +54,9 @@ class _Job:
         return Finding(self.task, self.found, self.bad)
 
 
-def task_size(total: int, rate: int) -> int:
-    """Bytes of a task: big on big devices, an eighth of a second's worth when the rate is limited."""
-    size = BIG_TASK if total >= 16 * BIG_TASK else TASK
+def task_size(total: int, rate: int, least: int = 0) -> int:
+    """Bytes of a task: big on big devices, an eighth of a second's worth when the rate is limited; else ``least``."""
+    size = max(least, BIG_TASK if total >= 16 * BIG_TASK else TASK)
     if rate:
         size = min(size, 1 << max(16, (rate // 8).bit_length() - 1))
     return size

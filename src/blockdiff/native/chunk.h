@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "aio.h"
+#include "driver.h"
 #include "guard.h"
 #include "kernel.h"
 
@@ -16,22 +17,25 @@
 #endif
 
 enum { BD_READ_AUTO = 0, BD_READ_DIRECT = 1, BD_READ_BUFFERED = 2, BD_READ_MMAP = 3 };
-enum { BD_PATH_MMAP = 0, BD_PATH_DIRECT = 1, BD_PATH_BUFFERED = 2, BD_PATH_NONE = 3 };
+enum { BD_PATH_MMAP = 0, BD_PATH_DIRECT = 1, BD_PATH_BUFFERED = 2, BD_PATH_REMOTE = 3, BD_PATH_NONE = 4 };
+#define BD_PATHS 4
 enum { BD_OK = 0, BD_E_NOMEM = -1, BD_E_CANCELLED = -2, BD_E_READ = -3, BD_E_SHORT = -4, BD_E_WRITE = -5 };
 
 #define BD_REGION (8LL << 20)     /* the page cache is asked about this much at a time */
 #define BD_MAX_QD 16
+#define BD_MAX_WRITES 8           /* of one chunk, in flight: runs between zeroes */
 #define BD_HOT_PERCENT 94
 
 typedef struct {
-    int fd;                       /* page cache; -1: this side is never read */
+    int fd;                       /* page cache; -1: this side is never read, or has a driver */
+    const bd_driver *driver;      /* reads a side that is no descriptor */
     int dfd;                      /* O_DIRECT; -1: not available */
     int64_t size, align;          /* of O_DIRECT offsets and lengths */
     int mode;                     /* BD_READ_* */
     int direct_errno;             /* why O_DIRECT was given up on the way, or 0 */
     int no_cachestat;
     int no_populate;              /* MADV_POPULATE_READ is unknown to this kernel */
-    int64_t bytes[3];             /* read, by BD_PATH_* */
+    int64_t bytes[BD_PATHS];      /* read, by BD_PATH_* */
 } bd_side;
 
 typedef struct {
@@ -41,6 +45,11 @@ typedef struct {
     uint8_t sync[2];              /* O_DIRECT, but io_submit did not take it: pread at judging time */
     int pending;
     int64_t lo[2], want[2], got[2];
+    void *token[2];               /* a driver's read under way */
+    int token_errno[2];           /* why it could not be started */
+    void *write[BD_MAX_WRITES];   /* a driver's writes under way, from this slot's buffer */
+    int64_t write_at[BD_MAX_WRITES], write_length[BD_MAX_WRITES];
+    int writes;
 } bd_slot;
 
 typedef struct {
@@ -54,7 +63,9 @@ typedef struct {
     aio_context_t ctx;
     int aio;                      /* 0 not tried, 1 works, -1 refused */
     volatile int cancel;
-    int write_fd;                 /* of BD_SEG_COPY */
+    int write_fd;                 /* of BD_SEG_COPY; -1: none, or it has a driver */
+    const bd_driver *write_driver;
+    int lost;                     /* a request was given up: its buffer is not ours to free */
     int write_sparse;
     int64_t written, punched;
     int64_t compared;             /* bytes judged */
@@ -64,7 +75,7 @@ typedef struct {
     int64_t pos, region_end;
     uint8_t region_path[2];
     bd_slot slots[BD_MAX_QD];
-    unsigned head, tail;
+    unsigned done, head, tail;    /* slots: done..head are being written, head..tail read */
     bd_vec *out, *bad;
     /* the first error */
     int err_side, err_errno;
@@ -97,9 +108,11 @@ static void bd_reader_close(bd_reader *r)
     r->aio = 0;
     for (int s = 0; s < 2; s++)
         if (r->buf[s]) {
-            munmap(r->buf[s], r->buf_len);
+            if (!r->lost)
+                munmap(r->buf[s], r->buf_len);
             r->buf[s] = NULL;
         }
+    r->lost = 0;
 }
 
 /* 0, a positive errno, or -1 at an early end of the file. */
@@ -133,6 +146,8 @@ static int bd_reads(uint8_t seg, int side)
 /* wanted: how many bytes of [offset, offset + length) will be read; the rest are holes, which nobody caches. */
 static uint8_t bd_choose_path(bd_side *s, int64_t offset, int64_t length, int64_t wanted)
 {
+    if (s->driver)
+        return BD_PATH_REMOTE;
     if (s->fd < 0)
         return BD_PATH_NONE;
     if (s->mode == BD_READ_MMAP)
@@ -163,8 +178,8 @@ static void bd_enter_region(bd_reader *r)
     }
     for (int s = 0; s < 2; s++)
         r->region_path[s] = wanted[s] ? bd_choose_path(&r->side[s], start, end - start, wanted[s]) : BD_PATH_NONE;
-    if (r->write_fd >= 0 && r->write_sparse && r->region_path[0] == BD_PATH_MMAP)
-        r->region_path[0] = BD_PATH_BUFFERED; /* looking for zeroes in a mapping would need the guard */
+    if ((r->write_driver || (r->write_fd >= 0 && r->write_sparse)) && r->region_path[0] == BD_PATH_MMAP)
+        r->region_path[0] = BD_PATH_BUFFERED; /* looking for zeroes, or another thread, in a mapping would need the guard */
     r->region_end = end;
 }
 
@@ -225,10 +240,16 @@ static int bd_submit(bd_reader *r, bd_slot *k)
     struct iocb cb[2], *list[2];
     int n = 0;
     for (int s = 0; s < 2; s++) {
-        if (k->path[s] != BD_PATH_DIRECT && k->path[s] != BD_PATH_BUFFERED)
+        if (k->path[s] != BD_PATH_DIRECT && k->path[s] != BD_PATH_BUFFERED && k->path[s] != BD_PATH_REMOTE)
             continue;
         if (!r->buf[s] && bd_alloc_buffers(r) < 0)
             return BD_E_NOMEM;
+        if (k->path[s] == BD_PATH_REMOTE) {
+            const bd_driver *d = r->side[s].driver;
+            k->token_errno[s] = 0;
+            k->token[s] = d->read(d->device, bd_slot_buf(r, k, s), k->offset, k->length, &k->token_errno[s]);
+            continue;
+        }
         if (k->path[s] != BD_PATH_DIRECT)
             continue;
         bd_direct_range(&r->side[s], k, s);
@@ -291,10 +312,69 @@ static void bd_await(bd_reader *r, bd_slot *k)
     }
 }
 
+static int bd_fail(bd_reader *r, int code, int side, int err, int64_t offset, int64_t length);
+
+/* 0, a positive errno, -1 at an early end, or BD_E_CANCELLED. */
+static int bd_wait_token(bd_reader *r, const bd_driver *d, void *token, int64_t length)
+{
+    int64_t done = d->wait(d->device, token, &r->cancel);
+    if (done == -ECANCELED && r->cancel) {
+        r->lost = 1;
+        return BD_E_CANCELLED;
+    }
+    return done < 0 ? (int)-done : done < length ? -1 : 0;
+}
+
+/* Waits for the driver's reads of a slot that nobody will judge. */
+static void bd_drop_tokens(bd_reader *r, bd_slot *k)
+{
+    for (int s = 0; s < 2; s++)
+        if (k->token[s]) {
+            bd_wait_token(r, r->side[s].driver, k->token[s], 0);
+            k->token[s] = NULL;
+        }
+}
+
+/* Waits for the writes of a slot; the first that failed is the error. */
+static int bd_await_writes(bd_reader *r, bd_slot *k)
+{
+    int first = BD_OK;
+    for (int i = 0; i < k->writes; i++) {
+        int rc = bd_wait_token(r, r->write_driver, k->write[i], 0);
+        if (rc == 0)
+            r->written += k->write_length[i];
+        else if (first == BD_OK)
+            first = rc == BD_E_CANCELLED ? rc : bd_fail(r, BD_E_WRITE, 1, rc > 0 ? rc : EIO, k->write_at[i], k->write_length[i]);
+    }
+    k->writes = 0;
+    return first;
+}
+
 static void bd_drain(bd_reader *r)
 {
-    for (; r->head != r->tail; r->head++)
-        bd_await(r, &r->slots[r->head % (unsigned)r->qd]);
+    for (; r->head != r->tail; r->head++) {
+        bd_slot *k = &r->slots[r->head % (unsigned)r->qd];
+        bd_await(r, k);
+        bd_drop_tokens(r, k);
+    }
+}
+
+/* The writes that are still under way. rc is what happened so far, and stays unless it was well. */
+static int bd_drain_writes(bd_reader *r, int rc)
+{
+    int err_side = r->err_side, err_errno = r->err_errno;
+    int64_t err_offset = r->err_offset, err_length = r->err_length;
+    for (; r->done != r->tail; r->done++) {
+        int w = bd_await_writes(r, &r->slots[r->done % (unsigned)r->qd]);
+        if (rc == BD_OK && w != BD_OK) {
+            rc = w;
+            err_side = r->err_side, err_errno = r->err_errno;
+            err_offset = r->err_offset, err_length = r->err_length;
+        }
+    }
+    r->err_side = err_side, r->err_errno = err_errno;
+    r->err_offset = err_offset, r->err_length = err_length;
+    return rc;
 }
 
 static int bd_fail(bd_reader *r, int code, int side, int err, int64_t offset, int64_t length)
@@ -306,11 +386,18 @@ static int bd_fail(bd_reader *r, int code, int side, int err, int64_t offset, in
     return code;
 }
 
-/* Makes the bytes of one direct or buffered side complete in its slot buffer. 0, errno, or -1 at an early end. */
+/* Makes the bytes of one direct or buffered side complete in its slot buffer. 0, errno, -1 at an early end,
+ * or BD_E_CANCELLED. */
 static int bd_complete(bd_reader *r, bd_slot *k, int s, unsigned char **data)
 {
     bd_side *side = &r->side[s];
     unsigned char *buf = bd_slot_buf(r, k, s);
+    if (k->path[s] == BD_PATH_REMOTE) {
+        void *token = k->token[s];
+        k->token[s] = NULL;
+        *data = buf;
+        return token ? bd_wait_token(r, side->driver, token, k->length) : k->token_errno[s];
+    }
     if (k->path[s] == BD_PATH_BUFFERED) {
         *data = buf;
         return bd_pread_full(side->fd, buf, k->length, k->offset);
@@ -371,6 +458,11 @@ static int bd_read_by_hand(bd_reader *r, bd_slot *k, int s, int64_t offset, int6
     bd_side *side = &r->side[s];
     unsigned char *buf = bd_slot_buf(r, k, s);
     *data = buf;
+    if (k->path[s] == BD_PATH_REMOTE) {
+        int err = EIO;
+        void *token = side->driver->read(side->driver->device, buf, offset, length, &err);
+        return token ? bd_wait_token(r, side->driver, token, length) : err;
+    }
     if (k->path[s] != BD_PATH_DIRECT)
         return bd_pread_full(side->fd, buf, length, offset);
     bd_slot part = *k;

@@ -1,14 +1,21 @@
 # Comparing, scanning and copying: the workers' half of the engine. Policy lives in blockdiff.engine.
 
+cdef extern from "driver.h" nogil:
+    ctypedef struct bd_driver:
+        void *device
+        int64_t size
+    const char *BD_DRIVER_NAME
+
 cdef extern from "reader.h" nogil:
     ctypedef struct bd_side:
         int fd
         int dfd
+        const bd_driver *driver
         int64_t size
         int64_t align
         int mode
         int direct_errno
-        int64_t bytes[3]
+        int64_t bytes[4]
     ctypedef struct bd_reader:
         bd_side side[2]
         int64_t granularity
@@ -20,6 +27,7 @@ cdef extern from "reader.h" nogil:
         int aio
         int cancel
         int write_fd
+        const bd_driver *write_driver
         int write_sparse
         int64_t written
         int64_t punched
@@ -50,7 +58,7 @@ SEG_COPY = 6          # read the source, write the target
 SEG_MARK = 8          # added to a kind: the caller's mark; granules are cut where it changes
 
 READ_MODES = {"auto": BD_READ_AUTO, "direct": BD_READ_DIRECT, "buffered": BD_READ_BUFFERED, "mmap": BD_READ_MMAP}
-READ_PATHS = ("mmap", "direct", "buffered")
+READ_PATHS = ("mmap", "direct", "buffered", "remote")
 MIN_GRANULARITY = 512
 MAX_GRANULARITY = 1 << 20
 
@@ -68,19 +76,20 @@ class ReadFailed(Exception):
 
 
 cdef class Reader:
-    """Reads two kernel devices for one worker thread and judges their bytes by a plan.
+    """Reads two devices for one worker thread and judges their bytes by a plan.
 
-    ``sides`` is (source, target), each ``(fd, direct fd or -1, size, alignment, read mode)`` or None for a side that is
-    never read. ``run(plan)`` takes a batch of plan segments (kinds SEG_*) and returns ``(findings, unreadable)``: Extents
+    ``sides`` is (source, target), each ``(fd, direct fd or -1, size, alignment, read mode)``, a driver's capsule (see
+    driver.h), or None for a side that is never read. ``run(plan)`` takes a batch of plan segments (kinds SEG_*) and returns ``(findings, unreadable)``: Extents
     whose kinds are the classes of differences (or DATA/ZERO for SEG_MAP), and Extents whose kind is a bit set of the sides
     that could not be read (only with ``keep_going``). Raises ReadFailed, Cancelled, MemoryError.
     """
     cdef bd_reader r
     cdef bint busy
+    cdef object drivers           # kept alive
 
     def __cinit__(self, source, target, *, int64_t granularity, bint strict=False, bint keep_going=False,
                   size_t chunk=512 * 1024, int queue_depth=8, size_t window=2 << 20, int write_fd=-1,
-                  bint write_sparse=False):
+                  writer=None, bint write_sparse=False):
         memset(&self.r, 0, sizeof(self.r))
         if granularity < MIN_GRANULARITY or granularity > MAX_GRANULARITY or granularity & (granularity - 1):
             raise InvalidInput(f"granularity must be a power of two from {MIN_GRANULARITY} to {MAX_GRANULARITY}, "
@@ -96,12 +105,19 @@ cdef class Reader:
         self.r.window = max(window, <size_t>granularity)
         self.r.qd = min(max(queue_depth, 1), BD_MAX_QD)
         self.r.write_fd = write_fd
+        self.drivers = (source, target, writer)
+        if writer is not None:
+            self.r.write_driver = <const bd_driver *>PyCapsule_GetPointer(writer, BD_DRIVER_NAME)
         self.r.write_sparse = write_sparse
 
     cdef int _set_side(self, int i, side) except -1:
         self.r.side[i].fd = self.r.side[i].dfd = -1
         self.r.side[i].align = 4096
         if side is None:
+            return 0
+        if PyCapsule_CheckExact(side):
+            self.r.side[i].driver = <const bd_driver *>PyCapsule_GetPointer(side, BD_DRIVER_NAME)
+            self.r.side[i].size = self.r.side[i].driver.size
             return 0
         fd, dfd, size, align, mode = side
         self.r.side[i].fd = fd
@@ -148,7 +164,7 @@ cdef class Reader:
         cdef Py_ssize_t i
         cdef int side
         for side in range(2):
-            if self.r.side[side].fd < 0:
+            if self.r.side[side].fd < 0 and self.r.side[side].driver == NULL:
                 for i in range(plan.n):
                     if bd_reads(plan.items[i].kind, side):
                         raise InvalidInput(f"segment {i} of the plan reads side {side}, which this reader does not have")
@@ -180,7 +196,7 @@ cdef class Reader:
 
     def bytes_read(self, int side):
         """Bytes read of a side, by path: a dict of the READ_PATHS that were used."""
-        return {READ_PATHS[i]: self.r.side[side].bytes[i] for i in range(3) if self.r.side[side].bytes[i]}
+        return {READ_PATHS[i]: self.r.side[side].bytes[i] for i in range(4) if self.r.side[side].bytes[i]}
 
     def direct_errno(self, int side):
         """Why O_DIRECT was given up on the way (an errno), or 0."""

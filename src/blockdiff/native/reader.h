@@ -5,7 +5,7 @@
 
 #include "chunk.h"
 
-static int bd_write_chunk(bd_reader *r, int64_t offset, int64_t length, const unsigned char *p);
+static int bd_write_chunk(bd_reader *r, bd_slot *k, int64_t offset, int64_t length, const unsigned char *p);
 
 /* Reads and judges [offset, offset + length), at most one granule, by hand. 0, a BD_E_ code, or 1: unreadable sides in
  * *unreadable (only with keep_going or try). */
@@ -18,6 +18,8 @@ static int bd_slow_granule(bd_reader *r, bd_slot *k, int64_t offset, int64_t len
         if (!bd_reads(k->seg, s))
             continue;
         rc = bd_read_by_hand(r, k, s, offset, length, &p[s]);
+        if (rc == BD_E_CANCELLED)
+            return rc;
         if (rc < 0)
             return bd_fail(r, BD_E_SHORT, s, 0, offset, length);
         if (rc > 0 && !r->keep_going && !try)
@@ -29,10 +31,14 @@ static int bd_slow_granule(bd_reader *r, bd_slot *k, int64_t offset, int64_t len
         return 1;
     for (int s = 0; s < 2; s++)
         if (bd_reads(k->seg, s))
-            r->side[s].bytes[k->path[s] == BD_PATH_DIRECT ? BD_PATH_DIRECT : BD_PATH_BUFFERED] += length;
+            r->side[s].bytes[k->path[s] == BD_PATH_MMAP ? BD_PATH_BUFFERED : k->path[s]] += length;
     r->compared += length;
-    if (k->seg == BD_SEG_COPY)
-        return bd_write_chunk(r, offset, length, p[0]);
+    if (k->seg == BD_SEG_COPY) {
+        rc = bd_write_chunk(r, k, offset, length, p[0]);
+        if (rc == BD_OK && k->writes)
+            rc = bd_await_writes(r, k);  /* the buffer is used again for the next granule */
+        return rc;
+    }
     return bd_judge(k->seg, p[0], p[1], offset, length, r->granularity, r->strict, r->out) < 0 ? BD_E_NOMEM : BD_OK;
 }
 
@@ -64,9 +70,37 @@ static int bd_slow_chunk(bd_reader *r, bd_slot *k)
     return BD_OK;
 }
 
-/* Writes a chunk of the source to write_fd; zeroes are punched when write_sparse. 1: the source's page vanished. */
-static int bd_write_range(bd_reader *r, int64_t offset, int64_t length, const unsigned char *p)
+/* Starts writing a run of a chunk by the driver; bd_await_writes sees how it ended. */
+static int bd_start_write(bd_reader *r, bd_slot *k, int64_t offset, int64_t length, const unsigned char *p)
 {
+    const bd_driver *d = r->write_driver;
+    int err = EIO, rc = k->writes == BD_MAX_WRITES ? bd_await_writes(r, k) : BD_OK;
+    if (rc != BD_OK || length == 0)
+        return rc;
+    void *token = d->write(d->device, p, offset, length, &err);
+    if (!token)
+        return bd_fail(r, BD_E_WRITE, 1, err, offset, length);
+    k->write[k->writes] = token;
+    k->write_at[k->writes] = offset;
+    k->write_length[k->writes++] = length;
+    return BD_OK;
+}
+
+/* Makes a range of the target a hole. False: not possible here, the zeroes are to be written. */
+static int bd_punch(bd_reader *r, int64_t offset, int64_t length)
+{
+    int err = EIO;
+    if (!r->write_driver)
+        return fallocate(r->write_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) == 0;
+    void *token = r->write_driver->zero(r->write_driver->device, offset, length, &err);
+    return token && bd_wait_token(r, r->write_driver, token, 0) == 0;
+}
+
+/* Writes a chunk of the source; zeroes are punched when write_sparse. 1: the source's page vanished. */
+static int bd_write_range(bd_reader *r, bd_slot *k, int64_t offset, int64_t length, const unsigned char *p)
+{
+    if (r->write_driver)
+        return bd_start_write(r, k, offset, length, p);
     while (length > 0) {
         ssize_t n = pwrite(r->write_fd, p, (size_t)length, offset);
         if (n < 0 && errno == EINTR)
@@ -83,24 +117,27 @@ static int bd_write_range(bd_reader *r, int64_t offset, int64_t length, const un
     return 0;
 }
 
-static int bd_write_chunk(bd_reader *r, int64_t offset, int64_t length, const unsigned char *p)
+static int bd_write_chunk(bd_reader *r, bd_slot *k, int64_t offset, int64_t length, const unsigned char *p)
 {
     int64_t end = offset + length, run = offset;
     int rc;
     if (!r->write_sparse)
-        return bd_write_range(r, offset, length, p);
+        return bd_write_range(r, k, offset, length, p);
     for (int64_t at = offset, e; at < end; at = e) {
         e = bd_granule_end(at, r->granularity, end);
         if (!bd_is_zero(p + (at - offset), (size_t)(e - at)))
             continue;
-        if (fallocate(r->write_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, e - at) != 0)
+        while (e < end &&
+               bd_is_zero(p + (e - offset), (size_t)(bd_granule_end(e, r->granularity, end) - e)))
+            e = bd_granule_end(e, r->granularity, end); /* one request for a run of zeroes */
+        if (!bd_punch(r, at, e - at))
             continue; /* cannot punch here: the zeroes are written with the run */
-        if ((rc = bd_write_range(r, run, at - run, p + (run - offset))) != 0)
+        if ((rc = bd_write_range(r, k, run, at - run, p + (run - offset))) != 0)
             return rc;
         r->punched += e - at;
         run = e;
     }
-    return bd_write_range(r, run, end - run, p + (run - offset));
+    return bd_write_range(r, k, run, end - run, p + (run - offset));
 }
 
 /* Gets the bytes of a chunk whose reads were submitted, and judges them. */
@@ -122,15 +159,16 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
                 map_lo[s] = MAP_FAILED;
         } else {
             rc = bd_complete(r, k, s, &p[s]);
-            if (rc < 0)
-                failed = 2;
-            else
-                failed = rc != 0;
+            failed = rc == BD_E_CANCELLED ? 3 : rc < 0 ? 2 : rc != 0;
         }
     }
+    if (failed)
+        bd_drop_tokens(r, k); /* the other side's read is in the buffer that the slow way uses */
+    if (failed == 3 || (failed && r->cancel && r->lost))
+        return BD_E_CANCELLED;
     if (!failed) {
         if (k->seg == BD_SEG_COPY)
-            rc = bd_write_chunk(r, k->offset, k->length, p[0]);
+            rc = bd_write_chunk(r, k, k->offset, k->length, p[0]);
         else if (mapped)
             rc = bd_guarded_judge(k->seg, p[0], (size_t)k->length, p[1], (size_t)k->length, k->offset, k->length,
                                   r->granularity, r->strict, r->out);
@@ -160,7 +198,7 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
     r->n = n;
     r->i = 0;
     r->pos = r->region_end = 0;
-    r->head = r->tail = 0;
+    r->done = r->head = r->tail = 0;
     r->out = out;
     r->bad = bad;
     while (rc == BD_OK) {
@@ -168,8 +206,19 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
             rc = BD_E_CANCELLED;
             break;
         }
+        while (r->done != r->head && r->slots[r->done % (unsigned)r->qd].writes == 0)
+            r->done++;
         while (more && rc == BD_OK && r->tail - r->head < (unsigned)r->qd) {
             bd_slot *k = &r->slots[r->tail % (unsigned)r->qd];
+            if (r->tail - r->done == (unsigned)r->qd) {
+                /* all slots are taken, the oldest by writes: while reads are there to be judged, let it write on */
+                if (r->head != r->tail && r->tail - r->head > (unsigned)r->qd / 2)
+                    break;
+                rc = bd_await_writes(r, &r->slots[r->done % (unsigned)r->qd]);
+                r->done++;
+                if (rc != BD_OK)
+                    break;
+            }
             more = bd_next_chunk(r, k);
             if (more) {
                 rc = bd_submit(r, k);
@@ -182,7 +231,7 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
         r->head++;
     }
     bd_drain(r);
-    return rc;
+    return bd_drain_writes(r, rc);
 }
 
 #endif

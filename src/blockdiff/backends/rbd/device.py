@@ -1,0 +1,330 @@
+"""An RBD image, at its head or at a snapshot, as a device."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from blockdiff._fast import Extents
+from blockdiff.backends.rbd import decide
+from blockdiff.backends.rbd.call import failed, library, patiently, reason
+from blockdiff.backends.rbd.changes import Question, two_level
+from blockdiff.backends.rbd.opening import Opened, Snap, open_image, snaps_of
+from blockdiff.errors import DeviceError, InvalidInput, ShortRead, SnapshotNotFound
+from blockdiff.extent import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from typing_extensions import Buffer
+
+    from blockdiff._rbd import CephError
+    from blockdiff.backends.rbd.source import TrackedChanges
+
+ZERO_STEP = 256 << 20  # one request: an operator's Ctrl-C does not wait longer than this takes
+MAX_BATCH = 4096
+
+
+class _Handle:
+    """The open image that a device and its clones share; the last one closes it."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened, self._users, self._lock = opened, 1, threading.Lock()
+
+    def share(self) -> _Handle:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.opened.image.close()
+
+
+class RbdDevice:
+    """An image at its head, or (read-only) at a snapshot. All I/O is positional; units are bytes.
+
+    ``snapshot`` is the snapshot's name, empty at the head; ``facts`` are those of ``_rbd.Image.facts``.
+    """
+
+    is_block = False
+    block_size = 512
+
+    def __init__(self, opened: Opened, *, writable: bool = False, created: bool = False) -> None:
+        self._handle: _Handle | None = _Handle(opened)
+        self.address, self.snap = opened.address, opened.snap
+        self.url, self.snapshot = str(opened.address), opened.snap.name if opened.snap else ""
+        self.writable, self.created, self.discards = writable, created, False
+        self.facts: dict[str, Any] = self._try(opened.image.facts, "open")
+        self.size: int = self._try(opened.image.size, "open")
+        self._capsule: Any = None
+
+    # ---- what it is ----
+
+    @property
+    def image(self) -> Any:
+        """The native image. DeviceError when the device is closed."""
+        if self._handle is None:
+            raise DeviceError("it is closed", url=self.url, action="use")
+        return self._handle.opened.image
+
+    @property
+    def opened(self) -> Opened:
+        """Connection, pool and image. DeviceError when the device is closed."""
+        if self._handle is None:
+            raise DeviceError("it is closed", url=self.url, action="use")
+        return self._handle.opened
+
+    @property
+    def identity(self) -> tuple[str, int, str, str, int]:
+        """Equal for two names of one image at one point in time."""
+        opened = self.opened
+        return (*self.image_identity, 0 if opened.snap is None else opened.snap.id)
+
+    @property
+    def image_identity(self) -> tuple[str, int, str, str]:
+        """Equal for all snapshots of one image."""
+        opened = self.opened
+        return (
+            opened.connection.fsid,
+            opened.ioctx.pool,
+            opened.ioctx.namespace,
+            self.facts["id"] or self.facts["name"],
+        )
+
+    def fileno(self) -> None:
+        """There is none: librbd reads it."""
+
+    def driver(self) -> Any:
+        """What the native reader reads and writes it by, several requests in flight."""
+        if self._capsule is None:
+            self._capsule = self.image.driver(self.size)
+        return self._capsule
+
+    def snapshots(self) -> list[Snap]:
+        """The user's snapshots, oldest first; those of mirroring, groups and the trash are left out."""
+        return [snap for snap in self.all_snapshots() if snap.namespace == "user"]
+
+    def all_snapshots(self) -> list[Snap]:
+        """All snapshots, oldest first."""
+        snaps: list[Snap] = self._try(lambda: snaps_of(self.image), "list the snapshots of")
+        return snaps
+
+    def has_snapshot(self, name: str) -> bool:
+        """True when the image has a user's snapshot of this name."""
+        return any(snap.name == name for snap in self.snapshots())
+
+    def in_use(self) -> str:
+        """Who has the head open or locked, in words; empty for a snapshot, which nobody can write."""
+        found = self.users()
+        return "; ".join([*found, "a snapshot of it would stand still"]) if found else ""
+
+    def users(self) -> list[str]:
+        """Who else has the head open or locked; nobody writes to a snapshot."""
+        if self.snap is not None:
+            return []
+        own = f"client.{self.opened.connection.cluster.instance_id()}"
+        watchers = [f"client.{number}" for _, number in self._try(self.image.watchers, "ask who uses")]
+        lockers = self._try(self.image.lockers, "ask who uses")
+        found = [f"opened by {who}" for who in dict.fromkeys(watchers) if who != own]
+        return found + [f"locked by {who}" for who in dict.fromkeys(lockers) if who != own]
+
+    def changes(self) -> str:
+        """What happened since it was opened: a size that changed, in words. What vanished is an error: librbd reads
+        zeroes where an image or a snapshot is not there any more.
+        """
+        opened = self.opened
+        try:
+            fresh = open_image(_by_id(self))
+        except (DeviceError, SnapshotNotFound) as error:
+            if isinstance(error, DeviceError) and error.errno != errno.ENOENT:
+                raise
+            raise DeviceError(
+                "it was removed meanwhile, so nothing that was read is sure", url=self.url, action="read"
+            ) from error
+        try:
+            if opened.snap is not None and (fresh.snap is None or fresh.snap.id != opened.snap.id):
+                raise DeviceError(
+                    "the snapshot was removed meanwhile, and another has its name", url=self.url, action="read"
+                )
+            size = self._try(fresh.image.size, "read")
+        finally:
+            fresh.image.close()
+        return "" if size == self.size else f"its size was {self.size} and is now {size}"
+
+    def explain(self, code: int, *, writing: bool = False) -> str:
+        """What an errno of a read or write means here; empty where the system's words are right."""
+        text = reason(code)
+        if code in (errno.ETIMEDOUT, errno.ENOSPC):
+            opened = self.opened
+            text += f" ({opened.connection.timeout:g} s)" if code == errno.ETIMEDOUT else ""
+            checks = opened.connection.health()
+            text += f"; the cluster says: {', '.join(checks)}" if checks else ""
+        return text
+
+    # ---- reading ----
+
+    def pread_into(self, buffer: Buffer, offset: int) -> None:
+        """Fills the buffer from ``offset``; ShortRead where the image ends before, DeviceError when it fails."""
+        with memoryview(buffer) as whole, whole.cast("B") as view:
+            end = min(offset + len(view), self.size)
+            image, wanted = self.image, max(0, end - offset)
+            done = self._try(lambda: image.read_into(view[:wanted], offset), "read", offset, wanted) if wanted else 0
+            if done < len(view):
+                raise ShortRead(
+                    "the image ends here", url=self.url, action="read", offset=offset + done, length=len(view) - done
+                )
+
+    def extents(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
+        """Data and holes, parents resolved: whole objects where there are object maps, else exact."""
+        return self._covered(start, length, exact=False)
+
+    def allocation(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
+        """The same to the byte, as the OSDs keep it."""
+        return self._covered(start, length, exact=True)
+
+    def _covered(self, start: int, length: int | None, *, exact: bool) -> Iterator[Extents]:
+        end = self.size if length is None else min(self.size, start + length)
+        self.image  # noqa: B018 - a closed device says so now
+        question = self.question(None)
+        quick = not decide.refusal((), None, None, self.size, self.facts["features"], [self.facts["flags"]])
+        if not quick:
+            found = question.bytes_of(_one(start, end))
+        elif exact:
+            found = two_level(question, start, end, self.period)
+        else:
+            found = question.whole(start, end)
+        return _with_holes(found, start, end)
+
+    @property
+    def period(self) -> int:
+        """Bytes of a set of objects: what a range is widened to before object by object is asked."""
+        return int(self.facts["object_size"] * self.facts["stripe_count"])
+
+    def question(self, since: str | None) -> Question:
+        """Asks librbd what changed here since a snapshot of the image (None: what is allocated)."""
+        return Question(self.image, since, period=self.period, url=self.url, errors=(library().CephError,))
+
+    def changes_refusal(self, base: object) -> str | None:
+        """Why metadata cannot tell what changed against ``base``; None when it can. InvalidInput for a wrong order."""
+        if not isinstance(base, RbdDevice) or base.image_identity != self.image_identity:
+            return "they are not snapshots of one RBD image"
+        decide.refuse_order(base.snap, self.snap)
+        return None
+
+    def changes_since(self, base: RbdDevice, start: int, end: int, method: str) -> TrackedChanges:
+        """The extents that changed since the snapshot ``base``; ``method`` auto or one of decide.METHODS."""
+        from blockdiff.backends.rbd.source import changes_between
+
+        return changes_between(base, self, start, end, method)
+
+    def clone(self) -> RbdDevice:
+        """Another device on the same open image: librbd serves many threads."""
+        opened = self.opened
+        assert self._handle is not None
+        twin = object.__new__(RbdDevice)
+        twin.__dict__.update(self.__dict__)
+        twin._handle, twin._capsule = self._handle.share(), None
+        assert twin.opened is opened
+        return twin
+
+    def close(self) -> None:
+        """Gives the image back; every later use is an error."""
+        handle, self._handle, self._capsule = self._handle, None, None
+        if handle is not None:
+            handle.release()
+
+    def __enter__(self) -> RbdDevice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- writing ----
+
+    def pwrite(self, data: Buffer, offset: int) -> None:
+        """Writes all of it or raises DeviceError."""
+        with memoryview(data) as whole, whole.cast("B") as view:
+            self._writing(offset, len(view))
+            image = self.image
+            if len(view):
+                self._try(lambda: image.write(view, offset), "write", offset, len(view))
+
+    def zero(self, offset: int, length: int, *, punch: bool = True) -> None:
+        """Makes a range read as zeroes; ``punch`` gives its space back."""
+        self._writing(offset, length)
+        image, end = self.image, offset + length
+        while offset < end:
+            at, step = offset, min(end, offset - offset % ZERO_STEP + ZERO_STEP) - offset
+            self._try(lambda at=at, step=step: image.zero(at, step, punch=punch), "zero", at, step)
+            offset += step
+
+    def flush(self) -> None:
+        """Returns when everything written is on stable storage."""
+        if self.writable:
+            self._try(self.image.flush, "flush")
+
+    def resize(self, size: int) -> None:
+        """Makes the image longer or shorter; the caller has asked whether it may be cut."""
+        self._writing(0, 0)
+        image = self.image
+        self._try(lambda: patiently(lambda: image.resize(size, allow_shrink=True)), "resize")
+        self.size, self._capsule = size, None
+
+    def create_snapshot(self, name: str) -> None:
+        """Makes a snapshot of the head, after a flush. InvalidInput if there is one of this name."""
+        self._writing(0, 0)
+        if self.has_snapshot(name):
+            raise InvalidInput(f"{self.url} already has a snapshot {name!r}")
+        self.flush()
+        image = self.image
+        self._try(lambda: patiently(lambda: image.create_snap(name)), f"make the snapshot {name!r} of")
+
+    # ---- inside ----
+
+    def _writing(self, offset: int, length: int) -> None:
+        if not self.writable:
+            self.image  # noqa: B018 - a closed device says that first
+            raise InvalidInput(f"{self.url} was opened for reading only")
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise InvalidInput(f"writing [{offset}, {offset + length}) leaves {self.url}, which has {self.size} bytes")
+
+    def _try(self, call: Any, action: str, offset: int | None = None, length: int | None = None) -> Any:
+        native = library()
+        try:
+            return call()
+        except native.CephError as error:
+            self._failed(error, action, offset, length)
+
+    def _failed(self, error: CephError, action: str, offset: int | None, length: int | None) -> NoReturn:
+        trouble = failed(error, self.url, action, offset, length)
+        if self._handle is not None:
+            trouble.reason = self.explain(error.errno, writing=action != "read") or trouble.reason
+        raise trouble from error
+
+
+def _by_id(device: RbdDevice) -> Any:
+    """The address of the very image, whatever it is called now."""
+    from dataclasses import replace
+
+    number = device.facts["id"]
+    return replace(device.address, image="", image_id=number) if number else device.address
+
+
+def _one(start: int, end: int) -> list[Extents]:
+    return [Extents([(start, end - start)])] if end > start else []
+
+
+def _with_holes(found: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:
+    """What is allocated as data, and the rest as holes."""
+    from blockdiff.engine.stream import union
+
+    data = (batch.with_kind(Kind.DATA).coalesce() for batch in found)
+    holes = [Extents([(start, end - start, Kind.HOLE)])] if end > start else []
+    for batch in union(data, holes):
+        for at in range(0, len(batch), MAX_BATCH):
+            yield batch[at : at + MAX_BATCH]
