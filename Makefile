@@ -51,7 +51,7 @@ lint: $(VENV)/.native $(VENV)/.lint $(VENV)/.test ## ruff, mypy and shellcheck
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/shellcheck scripts/need scripts/venv .ci/run
+	$(VENV)/bin/shellcheck scripts/need scripts/venv tests/fixtures/ceph-cluster .ci/run
 
 docs: $(VENV)/.native $(VENV)/.docs ## the documentation as a site in site/; links are checked
 	@# no --quiet: it silences the warnings that --strict counts
@@ -81,6 +81,10 @@ clean: ## remove all that make made
 
 need-%:
 	@scripts/need build $*
+
+need-test need-bench: need-%:
+	@scripts/need build $*
+	@scripts/need --optional test-ceph
 
 $(VENV)/.base: scripts/venv
 	@scripts/need build

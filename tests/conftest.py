@@ -29,13 +29,17 @@ def _keep_images_on_a_disk() -> None:
 _keep_images_on_a_disk()
 pytest.register_assert_rewrite("blockdiff.testing.conformance", "blockdiff.testing.emitters")
 
-pytest_plugins = ["tests.fixtures.storage"]
+pytest_plugins = ["tests.fixtures.storage", "tests.fixtures.ceph"]
 
 STORAGE = {"mounts", "make_loop"}
+CEPH = {"ceph_clusters"}
 
 
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Whatever uses real storage needs root."""
+    """Whatever uses real storage needs root; whatever uses a cluster needs Ceph."""
     for item in items:
-        if STORAGE & set(getattr(item, "fixturenames", ())):
+        used = set(getattr(item, "fixturenames", ()))
+        if STORAGE & used:
             item.add_marker(pytest.mark.root)
+        if CEPH & used:
+            item.add_marker(pytest.mark.ceph)
