@@ -125,6 +125,10 @@ class CephError(Exception):
         return f"{self.call}: {errno_names.errorcode.get(self.errno, self.errno)}"
 
 
+class GivenUp(CephError):
+    """A request had no end after far too long. It may still go on."""
+
+
 class LibraryMissing(Exception):
     """``library`` cannot be used: ``symbol`` is missing in it, or (empty) it cannot be loaded for the ``reason``."""
 

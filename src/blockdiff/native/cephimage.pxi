@@ -13,6 +13,7 @@ cdef extern from "rbdio.h" nogil:
         bd_driver driver
         rbd_image_t image
         int in_flight
+        int limit_ms
     ctypedef struct bd_request:
         pass
     ctypedef struct bd_diff:
@@ -291,6 +292,11 @@ cdef class Image:
 
     # ---- bytes ----
 
+    def limit(self, double seconds):
+        """Requests that have no end after so long are given up (ETIMEDOUT); 0: never."""
+        self._image()
+        self.rbd.limit_ms = <int>min(seconds * 1000, 1e9)
+
     def driver(self, int64_t size):
         """A capsule with the driver for the native reader; ``size`` is the device's. It keeps the image alive."""
         self._image()
@@ -305,14 +311,22 @@ cdef class Image:
         cdef bd_request *q = <bd_request *>token
         cdef bint complete = False
         cdef int64_t result
+        cdef int waited = 0, limit = self.rbd.limit_ms
         if token == NULL:
             raise CephError(err, call)
         while not complete:
             with nogil:
                 complete = bd_wait_some(q, 100)
-            if not complete and PyErr_CheckSignals() < 0:
+            waited += 100
+            if complete:
+                break
+            try:
+                PyErr_CheckSignals()
+                if limit and waited >= limit:
+                    raise GivenUp(errno_names.ETIMEDOUT, call)
+            except BaseException:
                 bd_abandon(q)
-                return -1
+                raise
         result = bd_take(q)
         check(result, call)
         return result
@@ -338,6 +352,8 @@ cdef class Image:
             finished = True
             memcpy(view.buf, own, done)
             return done
+        except GivenUp:
+            raise
         except CephError:
             finished = True
             raise
@@ -365,6 +381,8 @@ cdef class Image:
             finished = token == NULL
             self._finish(token, err, "rbd_aio_write")
             finished = True
+        except GivenUp:
+            raise
         except CephError:
             finished = True
             raise

@@ -15,9 +15,10 @@ typedef struct {
     void *(*read)(void *device, unsigned char *buf, int64_t offset, int64_t length, int *err);
     void *(*write)(void *device, const unsigned char *buf, int64_t offset, int64_t length, int *err);
     void *(*zero)(void *device, int64_t offset, int64_t length, int *err);
-    /* The bytes done (writes and zeroing: 0 or more), or -errno. -ECANCELED when *cancel became true first: the request
-     * goes on, and its buffer must never be freed or used again. The token is gone afterwards. */
-    int64_t (*wait)(void *device, void *token, volatile int *cancel);
+    /* The bytes done (writes and zeroing: 0 or more), or -errno. When *cancel becomes true first, or nothing happens for
+     * far too long, the request is given up: it may still go on, *lost is set, and its buffer must never be freed or used
+     * again. The token is gone afterwards in any case. */
+    int64_t (*wait)(void *device, void *token, volatile int *cancel, int *lost);
 } bd_driver;
 
 #endif

@@ -18,6 +18,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int in_flight;
+    int limit_ms;             /* a request without an end after so long is given up: 0 never */
 } bd_rbd;
 
 typedef struct {
@@ -161,17 +162,17 @@ static void bd_abandon(bd_request *q)
         bd_take(q);
 }
 
-static int64_t bd_rbd_wait(void *device, void *token, volatile int *cancel)
+static int64_t bd_rbd_wait(void *device, void *token, volatile int *cancel, int *lost)
 {
     bd_request *q = (bd_request *)token;
-    (void)device;
-    while (!bd_wait_some(q, 50))
-        if (*cancel && !bd_wait_some(q, BD_GRACE_MS)) {
+    int limit = ((bd_rbd *)device)->limit_ms;
+    for (int waited = 0; !bd_wait_some(q, 50); waited += 50)
+        if (*cancel ? !bd_wait_some(q, BD_GRACE_MS) : limit && waited >= limit) {
             bd_abandon(q);
-            return -ECANCELED;
+            *lost = 1;
+            return *cancel ? -ECANCELED : -ETIMEDOUT;
         }
-    int64_t result = bd_take(q);
-    return result == -ECANCELED ? -EIO : result; /* the code means something else to the caller */
+    return bd_take(q);
 }
 
 static bd_rbd *bd_rbd_new(rbd_image_t image)

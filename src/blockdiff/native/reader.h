@@ -166,6 +166,8 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
         bd_drop_tokens(r, k); /* the other side's read is in the buffer that the slow way uses */
     if (failed == 3 || (failed && r->cancel && r->lost))
         return BD_E_CANCELLED;
+    if (failed && r->lost) /* the buffer belongs to a request that never ended: nothing more can be read into it */
+        return bd_fail(r, BD_E_READ, r->side[0].driver ? 0 : 1, rc > 0 ? rc : ETIMEDOUT, k->offset, k->length);
     if (!failed) {
         if (k->seg == BD_SEG_COPY)
             rc = bd_write_chunk(r, k, k->offset, k->length, p[0]);

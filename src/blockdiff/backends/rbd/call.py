@@ -22,8 +22,8 @@ REASONS = {
     errno.ENOSPC: "the cluster is full",
     errno.EDQUOT: "the quota of the pool is used up",
     errno.EROFS: "the image cannot be written: it is a snapshot, or a mirror's copy that is not primary",
-    errno.EPERM: "the cluster does not allow this user to do that",
-    errno.EACCES: "the cluster does not allow this user to do that",
+    errno.EPERM: "permission denied: the cluster does not allow this user to do that",
+    errno.EACCES: "permission denied: the cluster does not allow this user to do that",
 }
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from blockdiff._fast import Extents
 from blockdiff.backends.rbd import decide
 from blockdiff.backends.rbd.call import failed, library, patiently, reason
-from blockdiff.backends.rbd.changes import Question, two_level
 from blockdiff.backends.rbd.opening import Opened, Snap, open_image, snaps_of
+from blockdiff.backends.rbd.view import View, allocated, allocation_method, changes_since
 from blockdiff.errors import DeviceError, InvalidInput, ShortRead, SnapshotNotFound
 from blockdiff.extent import Kind
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from blockdiff._rbd import CephError
-    from blockdiff.backends.rbd.source import TrackedChanges
+    from blockdiff.backends.rbd.view import TrackedChanges
 
 ZERO_STEP = 256 << 20  # one request: an operator's Ctrl-C does not wait longer than this takes
 MAX_BATCH = 4096
@@ -189,25 +189,29 @@ class RbdDevice:
 
     def _covered(self, start: int, length: int | None, *, exact: bool) -> Iterator[Extents]:
         end = self.size if length is None else min(self.size, start + length)
-        self.image  # noqa: B018 - a closed device says so now
-        question = self.question(None)
-        quick = not decide.refusal((), None, None, self.size, self.facts["features"], [self.facts["flags"]])
-        if not quick:
-            found = question.bytes_of(_one(start, end))
-        elif exact:
-            found = two_level(question, start, end, self.period)
+        view = self.view()
+        if not exact and allocation_method(view) == "fast-diff":
+            found = view.question(None).whole(start, end)
         else:
-            found = question.whole(start, end)
+            found = iter(allocated(view, start, end))
         return _with_holes(found, start, end)
 
-    @property
-    def period(self) -> int:
-        """Bytes of a set of objects: what a range is widened to before object by object is asked."""
-        return int(self.facts["object_size"] * self.facts["stripe_count"])
+    def view(self) -> View:
+        """What metadata is asked of."""
+        errors = (library().CephError,)
+        return View(self.image, self.url, self.snap, self.size, self.facts, self.all_snapshots, self._flags_of, errors)
 
-    def question(self, since: str | None) -> Question:
-        """Asks librbd what changed here since a snapshot of the image (None: what is allocated)."""
-        return Question(self.image, since, period=self.period, url=self.url, errors=(library().CephError,))
+    def _flags_of(self, snaps: list[int]) -> list[int]:
+        """The flags of snapshots, by a handle of its own: setting a snapshot would change what others read."""
+        other = open_image(_by_id(self).at(""))
+        try:
+            flags = []
+            for snap in snaps:
+                self._try(lambda snap=snap: other.image.set_snap(snap), "ask for the flags of")
+                flags.append(self._try(other.image.facts, "ask for the flags of")["flags"])
+            return flags
+        finally:
+            other.image.close()
 
     def changes_refusal(self, base: object) -> str | None:
         """Why metadata cannot tell what changed against ``base``; None when it can. InvalidInput for a wrong order."""
@@ -218,9 +222,8 @@ class RbdDevice:
 
     def changes_since(self, base: RbdDevice, start: int, end: int, method: str) -> TrackedChanges:
         """The extents that changed since the snapshot ``base``; ``method`` auto or one of decide.METHODS."""
-        from blockdiff.backends.rbd.source import changes_between
-
-        return changes_between(base, self, start, end, method)
+        assert base.snap is not None, "changes_refusal said so"
+        return changes_since(self.view(), base.snap, start, end, method)
 
     def clone(self) -> RbdDevice:
         """Another device on the same open image: librbd serves many threads."""
@@ -313,10 +316,6 @@ def _by_id(device: RbdDevice) -> Any:
 
     number = device.facts["id"]
     return replace(device.address, image="", image_id=number) if number else device.address
-
-
-def _one(start: int, end: int) -> list[Extents]:
-    return [Extents([(start, end - start)])] if end > start else []
 
 
 def _with_holes(found: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:

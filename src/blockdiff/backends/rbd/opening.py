@@ -78,6 +78,8 @@ def open_image(address: RbdAddress, *, read_only: bool = True) -> Opened:
             text = no_image(address, ioctx)
             raise NoImage(text, url=str(address), action="open", errno=errno.ENOENT) from error
         raise failed(error, str(address), "open") from error
+    # requests to OSDs end by themselves in time; what does not is held up by a lock that nobody gives back
+    image.limit(3 * connection.timeout)
     try:
         snap = find_snap(image, address) if address.snapshot else None
         if snap is not None:

@@ -1,85 +1,145 @@
-"""What changed between two snapshots of an image, and what is allocated in one: the source of block metadata."""
+"""What changed between two snapshots of an image, and what is allocated in one, as a stream of records."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from blockdiff._fast import Extents
-from blockdiff.backends.rbd import decide
-from blockdiff.backends.rbd.changes import two_level
-from blockdiff.backends.rbd.opening import open_image
-from blockdiff.extent import Kind
+from blockdiff.backends.rbd.foreign import ForeignImage
+from blockdiff.backends.rbd.opening import Snap
+from blockdiff.backends.rbd.view import View, allocated, changes_since
+from blockdiff.errors import DeviceError, SnapshotNotFound
+from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blockdiff.backends.rbd.device import RbdDevice
+    from blockdiff.snapshot import Snapshot, SnapshotPair
 
 
-class TrackedChanges:
-    """Iterate it for ascending batches of changed extents, DATA and ZERO.
+class RbdSource:
+    """The source of block metadata of one image: ``RbdSource.open(url)`` or ``RbdSource.from_image(image)``.
 
-    ``method`` says how they are known, ``fallback`` why not by the fast way, ``warnings`` what else is to be told.
+    ``method`` says how the last records were known (fast-diff or byte), ``fallback`` why not by object maps. A pair
+    names snapshots by their name; a target with an empty name is the head.
     """
 
-    def __init__(self, method: str, fallback: str, batches: Iterator[Extents], warnings: list[str]) -> None:
-        self.method, self.fallback, self.warnings = method, fallback, warnings
-        self._batches = batches
+    def __init__(self, image: Any, url: str, errors: tuple[type[Exception], ...], *, close: Any = None) -> None:
+        self._image, self._url, self._errors, self._close = image, url, errors, close
+        self.method, self.fallback = "fast-diff", ""
+        self.warnings: list[str] = []
 
-    def __iter__(self) -> Iterator[Extents]:
-        return self._batches
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """By an ``rbd:`` URL without a snapshot; the image is opened read-only."""
+        from blockdiff.backends.rbd.address import parse_address
+        from blockdiff.backends.rbd.call import library
+        from blockdiff.backends.rbd.opening import open_image
+        from blockdiff.locator import parse_locator
 
+        opened = open_image(parse_address(parse_locator(url)).at(""))
+        return cls(opened.image, str(opened.address), (library().CephError,), close=opened.image.close)
 
-def changes_between(base: RbdDevice, target: RbdDevice, start: int, end: int, method: str = "auto") -> TrackedChanges:
-    """Every byte of ``[start, end)`` of ``target`` that differs from ``base``, an older snapshot of the same image,
-    lies in these extents. What the target has beyond the end of its base is changed (zero where nothing was
-    written).
+    @classmethod
+    def from_image(cls, image: Any) -> Self:
+        """An ``rbd.Image`` that the caller has opened. It stays the caller's: it is set to the snapshot of each target
+        that is asked for, and never closed.
+        """
+        return cls(ForeignImage(image), f"rbd:{image.get_name()}", _errors_of(image))
 
-    ``method`` is auto, fast-diff or byte. Raises UnsupportedOperation for a fast-diff that would not be safe.
-    """
-    decide.refuse_order(base.snap, target.snap)
-    assert base.snap is not None
-    chosen = decide.choose(method, "" if method == "byte" else _refusal(base, target))
-    question = target.question(base.snap.name)
-    stop = min(end, target.size)
-    if chosen.method == "fast-diff":
-        found = two_level(question, start, stop, target.period)
-    else:
-        found = question.bytes_of([Extents([(start, stop - start)])] if stop > start else [])
-    warnings = []
-    if base.size != target.size:
-        warnings.append(f"the sizes differ: {base.url} has {base.size} bytes, {target.url} has {target.size}")
-    return TrackedChanges(chosen.method, chosen.why, _with_growth(found, max(start, base.size), stop), warnings)
+    @classmethod
+    def from_ioctx(cls, ioctx: Any, name: str) -> Self:
+        """An image by name in a ``rados.Ioctx`` that the caller has opened; needs the distribution's ``rbd`` module."""
+        import rbd  # type: ignore[import-not-found]
 
+        image = rbd.Image(ioctx, name, read_only=True)
+        return cls(ForeignImage(image), f"rbd:{name}", (rbd.Error,), close=image.close)
 
-def _with_growth(found: Iterator[Extents], start: int, end: int) -> Iterator[Extents]:
-    from blockdiff.engine.stream import union
+    def snapshots(self) -> list[Snap]:
+        """The user's snapshots, oldest first."""
+        return [snap for snap in self._snaps() if snap.namespace == "user"]
 
-    return union(found, [Extents([(start, end - start, Kind.ZERO)])] if end > start else [])
+    def records(self, pair: SnapshotPair, *, start: int = 0, limit: int = 0) -> Iterator[Record]:
+        """The extents of the target that changed since the base (no base: that are allocated) and end after ``start``.
 
+        At most ``limit`` a record. Raises SnapshotNotFound, InvalidInput (a base newer than its target), DeviceError.
+        """
+        base = None if pair.base is None else self._find(pair.base)
+        target = self._find(pair.target) if pair.target.name else None
+        view = self._view(target)
+        end = view.size
+        found = allocated(view, start, end) if base is None else changes_since(view, base, start, end)
+        self.method, self.fallback, self.warnings = found.method, found.fallback, found.warnings
+        given = False
+        for batch in found:
+            for part in _parts(batch, limit):
+                given = True
+                yield Record(BlockMetadataType.VARIABLE_LENGTH, view.size, part)
+        if not given:  # an empty list still says whose it is
+            yield Record(BlockMetadataType.VARIABLE_LENGTH, view.size, Extents())
+        self._check(base, target)
 
-def _refusal(base: RbdDevice, target: RbdDevice) -> str:
-    """Why the object maps of these snapshots, and of those between them, cannot be asked."""
-    snaps, features = target.all_snapshots(), target.facts["features"]
-    why = decide.refusal(snaps, base.snap, target.snap, target.size, features, ())
-    if why:
-        return why
-    assert base.snap is not None
-    asked = [base.snap.id, *(snap.id for snap in decide.between(snaps, base.snap, target.snap))]
-    flags = [target.facts["flags"], *_flags(target, asked)]
-    return decide.refusal(snaps, base.snap, target.snap, target.size, features, flags)
+    def close(self) -> None:
+        """Closes what was opened here; an image of the caller's stays open."""
+        close, self._close = self._close, None
+        if close is not None:
+            close()
 
+    def __enter__(self) -> Self:
+        return self
 
-def _flags(device: RbdDevice, snaps: list[int]) -> list[int]:
-    """The flags of snapshots, by a handle of its own: setting a snapshot would change what others read."""
-    from blockdiff.backends.rbd.device import _by_id
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    other = open_image(_by_id(device).at(""))
-    try:
-        flags = []
+    def _view(self, target: Snap | None) -> View:
+        self._image.set_snap(0 if target is None else target.id)
+        url = self._url if target is None else f"{self._url}@{target.name}"
+        image = self._image
+        return View(image, url, target, image.size(), image.facts(), self._snaps, self._flags_of(target), self._errors)
+
+    def _flags_of(self, target: Snap | None) -> Any:
+        def flags_of(snaps: list[int]) -> list[int]:
+            flags = []
+            try:
+                for snap in snaps:
+                    self._image.set_snap(snap)
+                    flags.append(self._image.facts()["flags"])
+            finally:
+                self._image.set_snap(0 if target is None else target.id)
+            return flags
+
+        return flags_of
+
+    def _snaps(self) -> list[Snap]:
+        return [Snap(*snap) for snap in self._image.snaps()]
+
+    def _find(self, snapshot: Snapshot) -> Snap:
+        for snap in self.snapshots():
+            if snap.name == snapshot.name:
+                return snap
+        raise SnapshotNotFound(f"{self._url} has no snapshot {snapshot.name!r}")
+
+    def _check(self, *snaps: Snap | None) -> None:
+        """A snapshot that was removed meanwhile took the truth along."""
+        known = {snap.id for snap in self._snaps()}
         for snap in snaps:
-            other.image.set_snap(snap)
-            flags.append(other.image.facts()["flags"])
-        return flags
-    finally:
-        other.image.close()
+            if snap is not None and snap.id not in known:
+                raise DeviceError(
+                    "it was removed meanwhile", url=f"{self._url}@{snap.name}", action="list the changes of"
+                )
+
+
+def _parts(batch: Extents, limit: int) -> Iterator[Extents]:
+    if not limit:
+        yield batch
+        return
+    for at in range(0, len(batch), limit):
+        yield batch[at : at + limit]
+
+
+def _errors_of(image: Any) -> tuple[type[Exception], ...]:
+    """The exceptions of the module that the image comes from."""
+    import sys
+
+    module = sys.modules.get(type(image).__module__)
+    return (getattr(module, "OSError", OSError), getattr(module, "Error", OSError))

@@ -1,0 +1,112 @@
+"""An image at a point in time, as far as metadata goes: what changed since a snapshot of it, and what is allocated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from blockdiff._fast import Extents
+from blockdiff.backends.rbd import decide
+from blockdiff.backends.rbd.changes import Question, two_level
+from blockdiff.errors import UnsupportedOperation
+from blockdiff.extent import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from blockdiff.backends.rbd.opening import Snap
+
+
+class View(NamedTuple):
+    """``image`` speaks as ``_rbd.Image`` does and is set to ``snap`` (None: the head), where it has ``size`` bytes.
+
+    ``facts`` are those of ``_rbd.Image.facts``, ``snaps`` all snapshots, ``flags_of`` gives the flags of some of them
+    without moving ``image``. ``errors`` are the exceptions of the binding; they carry an errno.
+    """
+
+    image: Any
+    url: str
+    snap: Snap | None
+    size: int
+    facts: dict[str, Any]
+    snaps: Callable[[], list[Snap]]
+    flags_of: Callable[[list[int]], list[int]]
+    errors: tuple[type[Exception], ...]
+
+    @property
+    def period(self) -> int:
+        """Bytes of a set of objects: what a range is widened to before object by object is asked."""
+        return int(self.facts["object_size"] * self.facts["stripe_count"])
+
+    def question(self, since: str | None) -> Question:
+        """Asks librbd what changed here since a snapshot of the image (None: what is allocated)."""
+        return Question(self.image, since, period=self.period, url=self.url, errors=self.errors)
+
+
+class TrackedChanges:
+    """Iterate it for ascending batches of extents, DATA and ZERO.
+
+    ``method`` says how they are known, ``fallback`` why not by the fast way, ``warnings`` what else is to be told.
+    """
+
+    def __init__(self, method: str, fallback: str, batches: Iterator[Extents], warnings: list[str]) -> None:
+        self.method, self.fallback, self.warnings = method, fallback, warnings
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[Extents]:
+        return self._batches
+
+
+def changes_since(view: View, base: Snap, start: int, end: int, method: str = "auto") -> TrackedChanges:
+    """Every byte of ``[start, end)`` that differs from ``base``, an older snapshot of the image, lies in these extents.
+
+    What the image has beyond the end of its base is changed (zero where nothing was written). ``method`` is auto,
+    fast-diff or byte. Raises UnsupportedOperation for a fast-diff that would not be safe, InvalidInput for a base
+    that is newer.
+    """
+    decide.refuse_order(base, view.snap)
+    chosen = decide.choose(method, "" if method == "byte" else _refusal(view, base))
+    stop = min(end, view.size)
+    found = _ask(view, base.name, start, stop, chosen.method)
+    warnings = [f"the sizes differ: @{base.name} has {base.size} bytes, {view.url} has {view.size}"]
+    growth = Extents([(lo, stop - lo, Kind.ZERO)]) if (lo := max(start, base.size)) < stop else Extents()
+    return TrackedChanges(chosen.method, chosen.why, _joined(found, growth), warnings if base.size != view.size else [])
+
+
+def allocated(view: View, start: int, end: int) -> TrackedChanges:
+    """What is allocated in ``[start, end)``, parents resolved, to the byte."""
+    chosen = decide.choose("auto", _no_map(view))
+    return TrackedChanges(chosen.method, chosen.why, _ask(view, None, start, min(end, view.size), chosen.method), [])
+
+
+def allocation_method(view: View) -> str:
+    """How ``allocated`` knows: fast-diff or byte."""
+    return decide.choose("auto", _no_map(view)).method
+
+
+def _no_map(view: View) -> str:
+    return decide.refusal((), None, None, view.size, view.facts["features"], [view.facts["flags"]])
+
+
+def _ask(view: View, since: str | None, start: int, end: int, method: str) -> Iterator[Extents]:
+    question = view.question(since)
+    if method == "fast-diff":
+        return two_level(question, start, end, view.period)
+    if method != "byte":
+        raise UnsupportedOperation(f"librbd knows no method {method}")
+    return question.bytes_of([Extents([(start, end - start)])] if end > start else [])
+
+
+def _joined(found: Iterator[Extents], growth: Extents) -> Iterator[Extents]:
+    from blockdiff.engine.stream import union
+
+    return union(found, [growth])
+
+
+def _refusal(view: View, base: Snap) -> str:
+    """Why the object maps of the two, and of the snapshots between them, cannot be asked."""
+    snaps, features = view.snaps(), view.facts["features"]
+    why = decide.refusal(snaps, base, view.snap, view.size, features, ())
+    if why:
+        return why
+    asked = [base.id, *(snap.id for snap in decide.between(snaps, base, view.snap))]
+    return decide.refusal(snaps, base, view.snap, view.size, features, [view.facts["flags"], *view.flags_of(asked)])
