@@ -11,7 +11,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read, make_writer
-from blockdiff.cli.targets import opened_for_copy
+from blockdiff.cli.targets import opened_for_copy, opened_for_replication
 from blockdiff.engine.copy import SPARSE, Copy
 from blockdiff.errors import BlockdiffError
 from blockdiff.units import format_size
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     help="auto keeps the holes of SRC, always makes holes of zeroes in data too, never leaves no hole.",
 )
 @click.option("--discard", is_flag=True, help="Give ranges of a block device that become zeroes back to it.")
+@click.option(
+    "--from-snap",
+    metavar="NAME",
+    default=None,
+    help="SRC is a snapshot of an image: send what changed since this older one, which DST has too (last: the newest "
+    "that both have), and give DST the snapshot.",
+)
+@click.option("--trust-base", is_flag=True, help="With --from-snap: do not prove that both sides have the same base.")
 @click.option("--resize", is_flag=True, help="Cut a DST file that is longer than SRC.")
 @click.option("--force", is_flag=True, help="Write to DST even when it is mounted, held or locked.")
 @read_options(window=False)
@@ -48,6 +56,8 @@ def command(
     read_back: bool,
     sparse: str,
     discard: bool,
+    from_snap: str | None,
+    trust_base: bool,
     resize: bool,
     force: bool,
     output: str,
@@ -69,7 +79,15 @@ def command(
       blockdiff copy disk.img /dev/vg0/replica
       blockdiff copy --changed --verify disk.img replica.img
       blockdiff copy --extents changed.json disk.img replica.img
+      blockdiff copy --from-snap last --verify "rbd:p/i@s2?conf=a.conf" "rbd:p/i?conf=b.conf"
     """
+    if from_snap is not None:
+        _refuse_together(changed=changed, extents=list_file, discard=discard, resize=resize, sparse=sparse != "auto")
+        return _replicate(
+            src, dst, from_snap, read_back, trust_base, force, output, quiet, verbose, progress_mode, reading
+        )
+    if trust_base:
+        raise click.UsageError("--trust-base goes with --from-snap")
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet)
     with opened_for_copy(src, dst, list_file, resize=resize, force=force, discard=discard) as (source, target, listed):
@@ -92,6 +110,60 @@ def command(
             raise
         writer.end(report, _result(report, verbose))
     return 0
+
+
+def _refuse_together(**given: object) -> None:
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"--from-snap and --{name} do not go together: what is sent is known")
+
+
+def _replicate(
+    src: str,
+    dst: str,
+    base: str,
+    verify: bool,
+    trust_base: bool,
+    force: bool,
+    output: str,
+    quiet: bool,
+    verbose: bool,
+    progress_mode: str,
+    reading: dict[str, Any],
+) -> int:
+    from blockdiff.engine.replicate import Replication
+
+    progress = make_progress(progress_mode, quiet=quiet)
+    writer = make_writer(output, progress, quiet=quiet)
+    with opened_for_replication(src, dst, base=base, force=force) as (source, target):
+        run = Replication(
+            source,
+            target,
+            base=base,
+            verify=verify,
+            trust_base=trust_base,
+            force=force,
+            options=gather(**reading),
+            progress=progress,
+        )
+        try:
+            report = run.run()
+        except (BlockdiffError, KeyboardInterrupt) as error:
+            if run.copy is not None:
+                writer.trouble(run.copy.report, error)
+                if not quiet and output not in ("json", "jsonl"):
+                    click.echo(
+                        f"blockdiff: {run.copy.report.target.url}: run the same command again to go on", err=True
+                    )
+            raise
+        writer.end(report, _replicated(report, verbose))
+    return 0
+
+
+def _replicated(report: VerifyReport, verbose: bool) -> list[str]:
+    extra = report.extra
+    since = f" since @{extra['from_snapshot']}" if extra["from_snapshot"] else ""
+    return [f"replicated: @{extra['to_snapshot']}{since}", *_result(report, verbose)]
 
 
 def _unfinished(report: VerifyReport) -> str:

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from blockdiff.backends.rbd.target import open_device
 
-__all__ = ["open_device"]
+__all__ = ["SNAPSHOTS", "open_device"]
+
+SNAPSHOTS = True  # its devices are engine.replicate.SnapshotDevice

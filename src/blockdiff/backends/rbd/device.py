@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ZERO_STEP = 256 << 20  # one request: an operator's Ctrl-C does not wait longer than this takes
 MAX_BATCH = 4096
+NOTE = "blockdiff.replication"  # of the image's metadata (rbd image-meta)
 
 
 class _Handle:
@@ -117,6 +118,19 @@ class RbdDevice:
     def has_snapshot(self, name: str) -> bool:
         """True when the image has a user's snapshot of this name."""
         return any(snap.name == name for snap in self.snapshots())
+
+    def at(self, snapshot: str) -> RbdDevice:
+        """The image at a snapshot, opened for reading. SnapshotNotFound if it has none of that name."""
+        return RbdDevice(open_image(self.address.at(snapshot)))
+
+    def note(self) -> str | None:
+        """The line of text that ``set_note`` left with the image."""
+        text: str | None = self._try(lambda: self.image.metadata(NOTE), "read the metadata of")
+        return text
+
+    def set_note(self, text: str | None) -> None:
+        """Leaves a line of text with the image, for the next run; None removes it."""
+        self._try(lambda: self.image.set_metadata(NOTE, text), "write the metadata of")
 
     def in_use(self) -> str:
         """Who has the head open or locked, in words; empty for a snapshot, which nobody can write."""
