@@ -146,6 +146,8 @@ class Replication:
         """All that must be written: what changed at the source, and what is not the base any more at the target."""
         self._compare_bases(ours, theirs)
         changed = list(self._changes(self._target, theirs))
+        if not resumed:
+            changed = self._really_changed(theirs, changed)
         count = sum(batch.total() for batch in changed)
         if count and not resumed and not self._force:
             raise DeviceBusy(
@@ -155,6 +157,14 @@ class Replication:
         size = self._source.size
         wanted = union(self._changes(self._source, ours), [batch.clip(0, size) for batch in changed])
         return (batch.with_kind(Kind.DATA).coalesce() for batch in wanted)
+
+    def _really_changed(self, base: Device, listed: list[Extents]) -> list[Extents]:
+        """What of it differs: after a rollback all that was brought back is listed, and is the same."""
+        if not any(map(len, listed)):
+            return []
+        found: list[Extents] = []
+        verify_devices(base, self._target, options=self._options, only=listed, on_differences=found.append)
+        return found
 
     def _compare_bases(self, ours: Device, theirs: Device) -> None:
         if ours.size != theirs.size:

@@ -69,7 +69,7 @@ cdef extern from "ceph.h" nogil:
         void rbd_image_options_destroy(rbd_image_options_t) noexcept nogil
         int rbd_image_options_set_uint64(rbd_image_options_t, int, uint64_t) noexcept nogil
         int rbd_image_options_set_string(rbd_image_options_t, int, const char *) noexcept nogil
-        int rbd_resize2(rbd_image_t, uint64_t, c_bool, void *, void *) noexcept nogil
+        int rbd_resize2(rbd_image_t, uint64_t, c_bool, int (*)(uint64_t, uint64_t, void *) noexcept nogil, void *) noexcept nogil
         int rbd_stat(rbd_image_t, bd_rbd_info *, size_t) noexcept nogil
         int rbd_get_size(rbd_image_t, uint64_t *) noexcept nogil
         int rbd_get_old_format(rbd_image_t, uint8_t *) noexcept nogil

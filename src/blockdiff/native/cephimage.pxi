@@ -33,6 +33,7 @@ cdef extern from "rbdio.h" nogil:
     void bd_abandon(bd_request *q)
     int bd_diff_found(uint64_t offset, size_t length, int exists, void *arg) noexcept
     int bd_diff_sort(bd_diff *d)
+    int bd_no_progress(uint64_t done, uint64_t total, void *arg) noexcept
 
 SNAP_NAMESPACES = ("user", "group", "trash", "mirror")
 THICK = 1             # RBD_WRITE_ZEROES_FLAG_THICK_PROVISION
@@ -237,7 +238,7 @@ cdef class Image:
             free(found)
 
     def lockers(self):
-        """The clients ("client.4123") that hold a lock on it."""
+        """(tag, clients): who ("client.4123") holds a lock on it. librbd's own exclusive lock has the tag "internal"."""
         cdef rbd_image_t image = self._image()
         cdef size_t tag = 4096, clients = 65536, cookies = 65536, addresses = 65536
         cdef char *memory = <char *>calloc(1, tag + clients + cookies + addresses)
@@ -252,7 +253,9 @@ cdef class Image:
                 rc = ceph.rbd_list_lockers(image, &exclusive, memory, &tag, names, &clients, rest, &cookies,
                                            rest + 65536, &addresses)
             check(rc, "rbd_list_lockers")
-            return [name.decode() for name in (<bytes>names[:clients]).split(b"\0") if name][:rc]
+            if rc == 0:
+                return "", []
+            return str_of(memory), [name.decode() for name in (<bytes>names[:clients]).split(b"\0") if name][:rc]
         finally:
             free(memory)
 
@@ -415,7 +418,7 @@ cdef class Image:
         cdef rbd_image_t image = self._image()
         cdef int rc
         with nogil:
-            rc = ceph.rbd_resize2(image, size, allow_shrink, NULL, NULL)
+            rc = ceph.rbd_resize2(image, size, allow_shrink, bd_no_progress, NULL)
         check(rc, "rbd_resize2")
 
     def create_snap(self, str name):

@@ -143,7 +143,9 @@ class RbdDevice:
             return []
         own = f"client.{self.opened.connection.cluster.instance_id()}"
         watchers = [f"client.{number}" for _, number in self._try(self.image.watchers, "ask who uses")]
-        lockers = self._try(self.image.lockers, "ask who uses")
+        tag, lockers = self._try(self.image.lockers, "ask who uses")
+        if tag == "internal":  # librbd's own: without a watch its owner is dead, and librbd breaks the lock by itself
+            lockers = [who for who in lockers if who in watchers]
         found = [f"opened by {who}" for who in dict.fromkeys(watchers) if who != own]
         return found + [f"locked by {who}" for who in dict.fromkeys(lockers) if who != own]
 

@@ -37,7 +37,10 @@ def open_device(
         _create(address, create_size)
         created, users = True, []
     if users:
-        raise DeviceBusy(f"{seen.url} is in use ({'; '.join(users)}); --force writes to it nevertheless")
+        raise DeviceBusy(
+            f"{seen.url} is in use ({'; '.join(users)}): a client that died is forgotten within 30 s, "
+            "and --force writes nevertheless"
+        )
     return RbdDevice(open_image(address, read_only=False), writable=True, created=created)
 
 
