@@ -32,7 +32,7 @@ def library() -> Any:
     from blockdiff import _rbd
 
     try:
-        _rbd.load()
+        _rbd.load(_rbd.RADOS_LIBRARY, _rbd.RBD_LIBRARY)
     except _rbd.LibraryMissing as error:
         package = "librados2" if error.library == _rbd.RADOS_LIBRARY else "librbd1"
         if error.symbol:

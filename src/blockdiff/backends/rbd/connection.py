@@ -49,7 +49,8 @@ class Connection:
             self.cluster: Cluster = native.Cluster(self.name, cluster, conf)
             self._configure(address)
         except native.CephError as error:
-            raise InvalidInput(f"the Ceph configuration {self.conf} cannot be used: {_words(error)}") from error
+            hint = "" if conf or "CEPH_CONF" in os.environ else "; name another with ?conf=FILE or CEPH_CONF"
+            raise InvalidInput(f"the Ceph configuration {self.conf} cannot be used: {_words(error)}{hint}") from error
         try:
             patiently(self.cluster.connect)
         except native.CephError as error:
