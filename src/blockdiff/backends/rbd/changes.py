@@ -32,20 +32,37 @@ class Question:
         self._period = period
 
     def whole(self, start: int, end: int) -> Iterator[Extents]:
-        """By object maps: all that may have changed, in objects."""
+        """By object maps, in objects: what is allocated, or all that may have changed.
+
+        The maps mark objects as clean, unchanged since the snapshot before. That is not so after a rollback, which
+        brings back the marks of an older snapshot. So only what the maps say of existence is used: every object that
+        exists may have changed, and so may those that are said to have gone.
+        """
+        allocated = self._whole(None, start, end, include_parent=self._since is None)
+        if self._since is None:
+            return allocated
+        from blockdiff.engine.stream import union
+
+        return union(self._whole(self._since, start, end), allocated)
+
+    def _whole(self, since: str | None, start: int, end: int, *, include_parent: bool = True) -> Iterator[Extents]:
         step = WIDE_PIECE_OBJECTS * self._period
-        return self._ask([(at, min(at + step, end)) for at in range(start, end, step)], whole_object=True)
+        pieces = [(at, min(at + step, end)) for at in range(start, end, step)]
+        return self._ask(since, pieces, whole_object=True, include_parent=include_parent)
 
     def bytes_of(self, ranges: Iterable[Extents]) -> Iterator[Extents]:
         """By the OSDs: what changed in these ranges (ascending), which are widened to sets of objects."""
-        return self._ask(_pieces(ranges, PIECE_OBJECTS * self._period), whole_object=False)
+        return self._ask(self._since, _pieces(ranges, PIECE_OBJECTS * self._period), whole_object=False)
 
-    def _ask(self, pieces: Iterable[tuple[int, int]], *, whole_object: bool) -> Iterator[Extents]:
-        cancel = library().Cancel()
+    def _ask(
+        self, since: str | None, pieces: Iterable[tuple[int, int]], *, whole_object: bool, include_parent: bool = True
+    ) -> Iterator[Extents]:
+        cancel, image = library().Cancel(), self._image
+        options = {"whole_object": whole_object, "include_parent": include_parent, "cancel": cancel}
 
         def one(piece: tuple[int, int]) -> Extents:
             start, end = piece
-            found: Extents = self._image.diff(self._since, start, end - start, whole_object=whole_object, cancel=cancel)
+            found: Extents = image.diff(since, start, end - start, **options)
             return found.clip(start, end)  # older releases give whole objects beyond the piece
 
         yield from _in_lanes(one, pieces, cancel.set, self._translate)
@@ -60,7 +77,7 @@ class Question:
 
 
 def two_level(question: Question, start: int, end: int, period: int) -> Iterator[Extents]:
-    """The extents of a byte diff, asked only of the objects that the object maps name."""
+    """The extents of a byte diff, asked only of the objects that may have changed by what the object maps say."""
     return question.bytes_of(_widened(question.whole(start, end), period, start, end))
 
 

@@ -1,10 +1,10 @@
 """Which way of asking librbd for changes is safe between two snapshots, and why. Pure.
 
 ``byte``: the OSDs are asked object by object what changed: right always, and slow on big images.
-``fast-diff``: the object maps say first which objects changed, then only those are asked: the same extents, a hundred
-times faster on thin images. Two things forbid it. Object maps may be absent or invalid. And librbd's whole-object diff
-**leaves changes out** when a snapshot between the two is smaller than both: what that one cut off and later grew again
-is not told.
+``fast-diff``: the object maps say first which objects exist, or went, then only those are asked: the same extents, a
+hundred times faster on thin images. Two things forbid it. Object maps may be absent or invalid. And librbd's
+whole-object diff **leaves changes out** when a snapshot between the two is smaller than both: what that one cut off
+and later grew again is not told. (It also leaves changes out after a rollback; see ``changes.Question.whole``.)
 """
 
 from __future__ import annotations

@@ -54,7 +54,14 @@ class ForeignImage:
             self._image.set_snap(None)
 
     def diff(
-        self, from_snap: str | None, offset: int, length: int, *, whole_object: bool = False, cancel: object = None
+        self,
+        from_snap: str | None,
+        offset: int,
+        length: int,
+        *,
+        include_parent: bool = True,
+        whole_object: bool = False,
+        cancel: object = None,
     ) -> Extents:
         """As ``_rbd.Image.diff``, by a Python call for each extent."""
         found: list[tuple[int, int, int]] = []
@@ -62,6 +69,6 @@ class ForeignImage:
         def take(offset: int, length: int, exists: bool) -> None:
             found.append((offset, length, Kind.DATA if exists else Kind.ZERO))
 
-        self._image.diff_iterate(offset, length, from_snap, take, include_parent=True, whole_object=whole_object)
+        self._image.diff_iterate(offset, length, from_snap, take, include_parent, whole_object)
         found.sort()  # striping: they come object by object
         return Extents(found).coalesce()
