@@ -53,6 +53,10 @@ cdef class Cancel:
         self.flag = 1
 
 
+cdef int ignore_progress(uint64_t done, uint64_t total, void *arg) noexcept nogil:
+    return 0
+
+
 cdef class Image:
     """An open image at its head or at a snapshot. Any thread may use it. Raises CephError.
 
@@ -237,7 +241,7 @@ cdef class Image:
             free(found)
 
     def lockers(self):
-        """The clients ("client.4123") that hold a lock on it."""
+        """(client, cookie) of the locks on it, as ("client.4123", "auto 140530189160576")."""
         cdef rbd_image_t image = self._image()
         cdef size_t tag = 4096, clients = 65536, cookies = 65536, addresses = 65536
         cdef char *memory = <char *>calloc(1, tag + clients + cookies + addresses)
@@ -252,7 +256,8 @@ cdef class Image:
                 rc = ceph.rbd_list_lockers(image, &exclusive, memory, &tag, names, &clients, rest, &cookies,
                                            rest + 65536, &addresses)
             check(rc, "rbd_list_lockers")
-            return [name.decode() for name in (<bytes>names[:clients]).split(b"\0") if name][:rc]
+            who = (<bytes>names[:clients]).split(b"\0")[:rc]
+            return [(str_of(a), str_of(b)) for a, b in zip(who, (<bytes>rest[:cookies]).split(b"\0"))]
         finally:
             free(memory)
 
@@ -415,7 +420,8 @@ cdef class Image:
         cdef rbd_image_t image = self._image()
         cdef int rc
         with nogil:
-            rc = ceph.rbd_resize2(image, size, allow_shrink, NULL, NULL)
+            # librbd calls it without asking whether there is one
+            rc = ceph.rbd_resize2(image, size, allow_shrink, <void *>ignore_progress, NULL)
         check(rc, "rbd_resize2")
 
     def create_snap(self, str name):
