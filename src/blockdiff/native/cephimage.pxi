@@ -238,7 +238,7 @@ cdef class Image:
             free(found)
 
     def lockers(self):
-        """(tag, clients): who ("client.4123") holds a lock on it. librbd's own exclusive lock has the tag "internal"."""
+        """(client, cookie) of the locks on it, as ("client.4123", "auto 140530189160576")."""
         cdef rbd_image_t image = self._image()
         cdef size_t tag = 4096, clients = 65536, cookies = 65536, addresses = 65536
         cdef char *memory = <char *>calloc(1, tag + clients + cookies + addresses)
@@ -253,9 +253,8 @@ cdef class Image:
                 rc = ceph.rbd_list_lockers(image, &exclusive, memory, &tag, names, &clients, rest, &cookies,
                                            rest + 65536, &addresses)
             check(rc, "rbd_list_lockers")
-            if rc == 0:
-                return "", []
-            return str_of(memory), [name.decode() for name in (<bytes>names[:clients]).split(b"\0") if name][:rc]
+            who = (<bytes>names[:clients]).split(b"\0")[:rc]
+            return [(str_of(a), str_of(b)) for a, b in zip(who, (<bytes>rest[:cookies]).split(b"\0"))]
         finally:
             free(memory)
 

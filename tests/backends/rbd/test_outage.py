@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.fixtures.cli import blockdiff, finish, report, start
-from tests.fixtures.rbd import MIB
+from tests.fixtures.cli import blockdiff, finish, start
+from tests.fixtures.rbd import MIB, run
 
 SIZE = 24 * MIB
 LIMIT = 120
@@ -43,27 +43,26 @@ class Running:
 def running():
     processes = []
 
-    def run(command, *arguments):
+    def begin(command, *arguments):
         made = Running(command, *arguments)
         processes.append(made.process)
         made.wait_for_progress()
         return made
 
-    yield run
+    yield begin
     for process in processes:
         if process.poll() is None:
             process.kill()
             process.communicate()
 
 
-@pytest.mark.parametrize("method", ["content", "auto"])
-def test_an_osd_dies_during_a_verify(ceph, running, content, method):
+def test_an_osd_dies_during_a_verify(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     ceph.write(b, SIZE - 5, b"!")
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
     ceph.start_osd()
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 1, err
     assert value["complete"]
     assert [item["offset"] for item in value["differences"]] == [SIZE - 4096]
@@ -71,35 +70,35 @@ def test_an_osd_dies_during_a_verify(ceph, running, content, method):
 
 def test_an_osd_dies_during_a_copy_of_which_nothing_is_lost(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE)
-    run = running("copy", ceph.url(a), ceph.url(b))
+    job = running("copy", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
     ceph.start_osd()
-    code, _, err = run.end()
+    code, _, err = job.end()
     if code:
         assert code in {3, 5}, err
-        report("copy", "--changed", ceph.url(a), ceph.url(b), expect=0)
+        run("copy", "--changed", ceph.url(a), ceph.url(b))
     assert ceph.content(b) == content
     assert ceph.lockers(b) == set()
 
 
 def test_an_osd_stops_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd(signal=signal.SIGSTOP)
     with pytest.raises(AssertionError):
-        assert run.process.wait(0) == 0
+        assert job.process.wait(0) == 0
     ceph.kill_osd(signal=signal.SIGCONT)
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 0, err
     assert value["identical"]
 
 
 def test_the_monitor_is_away_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.stop_mon()
     ceph.start_mon()
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 0, err
     assert value["identical"]
 
@@ -107,9 +106,9 @@ def test_the_monitor_is_away_for_a_while(ceph, running, content):
 @pytest.mark.slow
 def test_an_osd_that_does_not_come_back_is_no_hang(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code in {3, 5}, err
     assert not value["complete"]
     assert not value["identical"]
@@ -120,32 +119,28 @@ def test_a_full_cluster(ceph, content, tmp_path):
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
     ceph.fill()
-    done = blockdiff("copy", source, ceph.url(b), timeout=LIMIT)
+    done = blockdiff("copy", source, ceph.url(b, timeout=5), timeout=LIMIT)
     assert done.returncode in {3, 5}
-    assert "full" in done.stderr or "space" in done.stderr
+    assert "FULL" in done.stderr
     ceph.empty()
-    report("copy", "--changed", "--verify", source, ceph.url(b), expect=0)
+    run("copy", "--changed", "--verify", source, ceph.url(b))
     assert ceph.content(b) == content
 
 
 @pytest.mark.parametrize("fault", ["shrunk", "deleted", "grown"])
-@pytest.mark.parametrize("method", ["content", "auto"])
-def test_the_image_changes_its_size_while_it_is_read(ceph, running, content, fault, method, tmp_path):
+@pytest.mark.parametrize("command", ["verify", "copy"])
+def test_the_image_changes_its_size_while_it_is_read(ceph, running, content, fault, command, tmp_path):
     """Objects that are gone read as zeroes: nothing may be called identical, or be copied, without a word."""
     zeroes = content[: SIZE // 2] + bytes(SIZE // 2)
     a = ceph.image("a", SIZE, content)
     other = tmp_path / "other.img"
     other.write_bytes(zeroes)
-    run = (
-        running("verify", "--method", method, ceph.url(a), other)
-        if method == "content"
-        else running("copy", ceph.url(a), tmp_path / "copy.img")
-    )
+    job = running(command, ceph.url(a), other if command == "verify" else tmp_path / "copy.img")
     if fault == "deleted":
         ceph.remove(a)
     else:
         ceph.resize(a, SIZE // 2 if fault == "shrunk" else 2 * SIZE)
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 3, (code, value, err)
     assert not value["identical"]
 
@@ -157,27 +152,27 @@ def test_the_snapshot_is_removed_while_it_is_read(ceph, running, content, comman
     ceph.write(a, 0, bytes(SIZE))
     other = ceph.image("b", SIZE, content[: SIZE // 2])
     target = tmp_path / "copy.img" if command == "copy" else ceph.url(other)
-    options = ("--method", "content") if command != "copy" else ()
-    run = running(command, *options, ceph.url(a, "s"), target)
+    options = ("--method", "content") if command == "diff" else ()
+    job = running(command, *options, ceph.url(a, "s"), target)
     ceph.remove_snapshot(f"{a}@s")
-    code, _, err = run.end()
+    code, _, err = job.end()
     assert code == 3, err
-    assert "snapshot" in err
+    assert "removed" in err
 
 
 def test_a_client_that_is_shut_out_says_so(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
-    run = running("copy", source, ceph.url(b))
+    job = running("copy", source, ceph.url(b))
     for address, _ in ceph.watchers(b):
         ceph.mon("osd blocklist", blocklistop="add", addr=address)
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code in {3, 5}, err
     assert "blocklist" in err
     assert not value["complete"]
     ceph.mon("osd blocklist clear")
-    report("copy", "--changed", source, ceph.url(b), expect=0)
+    run("copy", "--changed", source, ceph.url(b))
     assert ceph.content(b) == content
 
 
@@ -185,23 +180,23 @@ def test_an_interrupted_copy_leaves_no_lock(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
-    run = running("copy", source, ceph.url(b))
-    run.process.send_signal(signal.SIGINT)
-    code, _, err = run.end()
+    job = running("copy", source, ceph.url(b))
+    job.process.send_signal(signal.SIGINT)
+    code, _, err = job.end()
     assert code == 130, err
     assert (ceph.watchers(b), ceph.lockers(b)) == (set(), set())
-    report("copy", "--changed", source, ceph.url(b), expect=0)
+    run("copy", "--changed", source, ceph.url(b))
 
 
 def test_after_a_killed_copy_the_next_one_takes_over(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
-    run = running("copy", source, ceph.url(b))
-    run.process.kill()
-    run.process.communicate()
+    job = running("copy", source, ceph.url(b))
+    job.process.kill()
+    job.process.communicate()
     done = blockdiff("copy", "--changed", source, ceph.url(b), timeout=LIMIT)
     if done.returncode:
         assert done.returncode == 2
-        report("copy", "--changed", "--force", source, ceph.url(b), expect=0)
+        run("copy", "--changed", "--force", source, ceph.url(b))
     assert ceph.content(b) == content

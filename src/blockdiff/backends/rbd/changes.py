@@ -31,19 +31,23 @@ class Question:
         self._image, self._since, self._url, self._errors = image, since, url, errors
         self._period = period
 
-    def whole(self, start: int, end: int) -> Iterator[Extents]:
+    def whole(self, start: int, end: int, gone: Iterable[Extents] = ()) -> Iterator[Extents]:
         """By object maps, in objects: what is allocated, or all that may have changed.
 
         The maps mark objects as clean, unchanged since the snapshot before. That is not so after a rollback, which
         brings back the marks of an older snapshot. So only what the maps say of existence is used: every object that
-        exists may have changed, and so may those that are said to have gone.
+        exists may have changed, and so may those that are said to have gone. ``gone`` are those that were in the base.
         """
         allocated = self._whole(None, start, end, include_parent=self._since is None)
         if self._since is None:
             return allocated
         from blockdiff.engine.stream import union
 
-        return union(self._whole(self._since, start, end), allocated)
+        return union(union(self._whole(self._since, start, end), allocated), gone)
+
+    def existing(self, start: int, end: int) -> Iterator[Extents]:
+        """The objects of the image itself that exist, a parent's left out."""
+        return self._whole(None, start, end, include_parent=False)
 
     def _whole(self, since: str | None, start: int, end: int, *, include_parent: bool = True) -> Iterator[Extents]:
         step = WIDE_PIECE_OBJECTS * self._period
@@ -76,9 +80,9 @@ class Question:
         return failed(error, self._url, "list the changes of")  # type: ignore[arg-type]
 
 
-def two_level(question: Question, start: int, end: int, period: int) -> Iterator[Extents]:
+def two_level(question: Question, start: int, end: int, period: int, gone: Iterable[Extents] = ()) -> Iterator[Extents]:
     """The extents of a byte diff, asked only of the objects that may have changed by what the object maps say."""
-    return question.bytes_of(_widened(question.whole(start, end), period, start, end))
+    return question.bytes_of(_widened(question.whole(start, end, gone), period, start, end))
 
 
 def _widened(batches: Iterable[Extents], period: int, start: int, end: int) -> Iterator[Extents]:

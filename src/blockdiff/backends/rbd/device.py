@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from blockdiff._fast import Extents
 from blockdiff.backends.rbd import decide
-from blockdiff.backends.rbd.call import failed, library, patiently, reason
+from blockdiff.backends.rbd.call import failed, library, patiently
 from blockdiff.backends.rbd.opening import Opened, Snap, open_image, snaps_of
 from blockdiff.backends.rbd.view import View, allocated, allocation_method, changes_since
-from blockdiff.errors import DeviceError, InvalidInput, ShortRead, SnapshotNotFound
+from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, SnapshotNotFound
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
@@ -138,14 +139,17 @@ class RbdDevice:
         return "; ".join([*found, "a snapshot of it would stand still"]) if found else ""
 
     def users(self) -> list[str]:
-        """Who else has the head open or locked; nobody writes to a snapshot."""
+        """Who else has the head open or locked; nobody writes to a snapshot.
+
+        A lock that librbd takes by itself ("auto") is left behind by a client that died: without its watch it is
+        nobody's, and librbd breaks it when it is needed.
+        """
         if self.snap is not None:
             return []
         own = f"client.{self.opened.connection.cluster.instance_id()}"
         watchers = [f"client.{number}" for _, number in self._try(self.image.watchers, "ask who uses")]
-        tag, lockers = self._try(self.image.lockers, "ask who uses")
-        if tag == "internal":  # librbd's own: without a watch its owner is dead, and librbd breaks the lock by itself
-            lockers = [who for who in lockers if who in watchers]
+        locks = self._try(self.image.lockers, "ask who uses")
+        lockers = [who for who, cookie in locks if who in watchers or not cookie.startswith("auto ")]
         found = [f"opened by {who}" for who in dict.fromkeys(watchers) if who != own]
         return found + [f"locked by {who}" for who in dict.fromkeys(lockers) if who != own]
 
@@ -174,13 +178,7 @@ class RbdDevice:
 
     def explain(self, code: int, *, writing: bool = False) -> str:
         """What an errno of a read or write means here; empty where the system's words are right."""
-        text = reason(code)
-        if code in (errno.ETIMEDOUT, errno.ENOSPC):
-            opened = self.opened
-            text += f" ({opened.connection.timeout:g} s)" if code == errno.ETIMEDOUT else ""
-            checks = opened.connection.health()
-            text += f"; the cluster says: {', '.join(checks)}" if checks else ""
-        return text
+        return self.opened.connection.explain(code)
 
     # ---- reading ----
 
@@ -215,17 +213,15 @@ class RbdDevice:
     def view(self) -> View:
         """What metadata is asked of."""
         errors = (library().CephError,)
-        return View(self.image, self.url, self.snap, self.size, self.facts, self.all_snapshots, self._flags_of, errors)
+        return View(self.image, self.url, self.snap, self.size, self.facts, self._at, self.all_snapshots, errors)
 
-    def _flags_of(self, snaps: list[int]) -> list[int]:
-        """The flags of snapshots, by a handle of its own: setting a snapshot would change what others read."""
+    @contextmanager
+    def _at(self, snap: Snap) -> Iterator[Any]:
+        """Another handle of the image, set to a snapshot: setting this one would change what others read."""
         other = open_image(_by_id(self).at(""))
         try:
-            flags = []
-            for snap in snaps:
-                self._try(lambda snap=snap: other.image.set_snap(snap), "ask for the flags of")
-                flags.append(self._try(other.image.facts, "ask for the flags of")["flags"])
-            return flags
+            self._try(lambda: other.image.set_snap(snap.id), "ask about a snapshot of")
+            yield other.image
         finally:
             other.image.close()
 
@@ -286,6 +282,11 @@ class RbdDevice:
         """Returns when everything written is on stable storage."""
         if self.writable:
             self._try(self.image.flush, "flush")
+
+    def refuse_if_same(self, source: object) -> None:
+        """Raises DeviceBusy when the source is this very head; a snapshot of it may be copied back."""
+        if isinstance(source, RbdDevice) and source.identity == self.identity:
+            raise DeviceBusy(f"{source.url} and {self.url} are the same image")
 
     def resize(self, size: int) -> None:
         """Makes the image longer or shorter; the caller has asked whether it may be cut."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from blockdiff._fast import Extents
@@ -12,7 +13,8 @@ from blockdiff.errors import DeviceError, SnapshotNotFound
 from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from blockdiff.snapshot import Snapshot, SnapshotPair
 
@@ -95,20 +97,19 @@ class RbdSource:
         self._image.set_snap(0 if target is None else target.id)
         url = self._url if target is None else f"{self._url}@{target.name}"
         image = self._image
-        return View(image, url, target, image.size(), image.facts(), self._snaps, self._flags_of(target), self._errors)
+        return View(image, url, target, image.size(), image.facts(), self._at(target), self._snaps, self._errors)
 
-    def _flags_of(self, target: Snap | None) -> Any:
-        def flags_of(snaps: list[int]) -> list[int]:
-            flags = []
+    def _at(self, target: Snap | None) -> Callable[[Snap], AbstractContextManager[Any]]:
+        @contextmanager
+        def at(snap: Snap) -> Iterator[Any]:
+            """The one image there is, set to another snapshot for a while."""
+            self._image.set_snap(snap.id)
             try:
-                for snap in snaps:
-                    self._image.set_snap(snap)
-                    flags.append(self._image.facts()["flags"])
+                yield self._image
             finally:
                 self._image.set_snap(0 if target is None else target.id)
-            return flags
 
-        return flags_of
+        return at
 
     def _snaps(self) -> list[Snap]:
         return [Snap(*snap) for snap in self._image.snaps()]

@@ -11,7 +11,8 @@ from blockdiff.errors import UnsupportedOperation
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from blockdiff.backends.rbd.opening import Snap
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class View(NamedTuple):
     """``image`` speaks as ``_rbd.Image`` does and is set to ``snap`` (None: the head), where it has ``size`` bytes.
 
-    ``facts`` are those of ``_rbd.Image.facts``, ``snaps`` all snapshots, ``flags_of`` gives the flags of some of them
-    without moving ``image``. ``errors`` are the exceptions of the binding; they carry an errno.
+    ``facts`` are those of ``_rbd.Image.facts``, ``snaps`` all snapshots; ``at`` lends the image set to another one,
+    while ``image`` is not used. ``errors`` are the exceptions of the binding; they carry an errno.
     """
 
     image: Any
@@ -28,8 +29,8 @@ class View(NamedTuple):
     snap: Snap | None
     size: int
     facts: dict[str, Any]
+    at: Callable[[Snap], AbstractContextManager[Any]]
     snaps: Callable[[], list[Snap]]
-    flags_of: Callable[[list[int]], list[int]]
     errors: tuple[type[Exception], ...]
 
     @property
@@ -40,6 +41,17 @@ class View(NamedTuple):
     def question(self, since: str | None) -> Question:
         """Asks librbd what changed here since a snapshot of the image (None: what is allocated)."""
         return Question(self.image, since, period=self.period, url=self.url, errors=self.errors)
+
+    def existed(self, base: Snap, start: int, end: int) -> list[Extents]:
+        """The objects that the image had at an older snapshot, as its object map says."""
+        with self.at(base) as image:
+            asked = Question(image, None, period=self.period, url=self.url, errors=self.errors)
+            return list(asked.existing(start, min(end, base.size)))
+
+    def flags_at(self, snap: Snap) -> int:
+        """The flags of another snapshot's object map."""
+        with self.at(snap) as image:
+            return int(image.facts()["flags"])
 
 
 class TrackedChanges:
@@ -66,7 +78,8 @@ def changes_since(view: View, base: Snap, start: int, end: int, method: str = "a
     decide.refuse_order(base, view.snap)
     chosen = decide.choose(method, "" if method == "byte" else _refusal(view, base))
     stop = min(end, view.size)
-    found = _ask(view, base.name, start, stop, chosen.method)
+    gone = view.existed(base, start, stop) if chosen.method == "fast-diff" else []
+    found = _ask(view, base.name, start, stop, chosen.method, gone)
     warnings = [f"the sizes differ: @{base.name} has {base.size} bytes, {view.url} has {view.size}"]
     growth = Extents([(lo, stop - lo, Kind.ZERO)]) if (lo := max(start, base.size)) < stop else Extents()
     return TrackedChanges(chosen.method, chosen.why, _joined(found, growth), warnings if base.size != view.size else [])
@@ -87,10 +100,12 @@ def _no_map(view: View) -> str:
     return decide.refusal((), None, None, view.size, view.facts["features"], [view.facts["flags"]])
 
 
-def _ask(view: View, since: str | None, start: int, end: int, method: str) -> Iterator[Extents]:
+def _ask(
+    view: View, since: str | None, start: int, end: int, method: str, gone: Iterable[Extents] = ()
+) -> Iterator[Extents]:
     question = view.question(since)
     if method == "fast-diff":
-        return two_level(question, start, end, view.period)
+        return two_level(question, start, end, view.period, gone)
     if method != "byte":
         raise UnsupportedOperation(f"librbd knows no method {method}")
     return question.bytes_of([Extents([(start, end - start)])] if end > start else [])
@@ -108,5 +123,5 @@ def _refusal(view: View, base: Snap) -> str:
     why = decide.refusal(snaps, base, view.snap, view.size, features, ())
     if why:
         return why
-    asked = [base.id, *(snap.id for snap in decide.between(snaps, base, view.snap))]
-    return decide.refusal(snaps, base, view.snap, view.size, features, [view.facts["flags"], *view.flags_of(asked)])
+    flags = [view.flags_at(snap) for snap in (base, *decide.between(snaps, base, view.snap))]
+    return decide.refusal(snaps, base, view.snap, view.size, features, [view.facts["flags"], *flags])
