@@ -27,7 +27,7 @@ def new_file(name: str) -> Iterator[BinaryIO]:
     elif _is_special(path):
         with _told(name):
             special: BinaryIO = open(path, "wb")  # noqa: SIM115 - closed below
-        with special:
+        with _closed(special, name):
             yield special
     else:
         with _beside(path, name) as file:
@@ -39,7 +39,7 @@ def _beside(path: str, name: str) -> Iterator[BinaryIO]:
     with _told(name):
         number, beside = tempfile.mkstemp(prefix=f".{os.path.basename(path)[:200]}-", dir=os.path.dirname(path))
     try:
-        with os.fdopen(number, "wb") as file:
+        with _closed(os.fdopen(number, "wb"), name) as file:
             yield file
             with _told(name):
                 file.flush()
@@ -51,6 +51,19 @@ def _beside(path: str, name: str) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
+
+
+@contextlib.contextmanager
+def _closed(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Closes the file; what cannot be written then is told, unless an error is on its way already."""
+    try:
+        yield file
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
+        raise
+    with _told(name):
+        file.close()
 
 
 @contextlib.contextmanager

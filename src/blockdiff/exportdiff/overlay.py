@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from blockdiff._fast import Extents, Merge, combine_table
 from blockdiff.errors import DeviceError, InvalidInput, ShortRead
@@ -117,6 +117,12 @@ class OverlayDevice:
         for part in (self._base, self._chain):
             if part is not None:
                 part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _check(self, action: str) -> None:
         if not self._open:
