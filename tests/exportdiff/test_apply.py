@@ -253,7 +253,7 @@ def test_any_chain_through_a_pipe(pipe, seed, tmp_path):
 def test_a_broken_pipe_leaves_the_target_incomplete_and_says_so(pipe, tmp_path):
     pipe(v1(Spec(9, ((0, b"new"), (5, b"er")), "a", "b"))[:-1])
     target = write_image(tmp_path / "image", b"unchanged")
-    with pytest.raises(SourceError, match="missing; .*image is incomplete"):
+    with pytest.raises(SourceError, match=r"missing; .*image is incomplete"):
         blockdiff.apply(["-"], target)
     assert target.read_bytes() == b"newhaered"
 

@@ -73,7 +73,7 @@ def test_a_whole_stream_needs_no_image(chain, files):
 
 
 def test_streams_from_a_pipe(chain):
-    old, one, two, new = chain
+    old, one, _, new = chain
     binary("verify", old, one, "-", new, stdin=v1(SPECS[1]))
     binary("verify", "-", new, stdin=image([FULL, *SPECS]))
     binary("verify", old, "-", "-", new, stdin=v1(SPECS[1]), expect=2)

@@ -65,8 +65,8 @@ def test_the_order_of_the_header_is_free():
 
 def test_data_that_nobody_reads_is_passed_over(tmp_path):
     (tmp_path / "x").write_bytes(image([FULL, NEXT]))
-    for source in (open(tmp_path / "x", "rb"), io.BytesIO(image([FULL, NEXT]))):
-        with source as file:
+    with open(tmp_path / "x", "rb") as opened:
+        for file in (opened, io.BytesIO(image([FULL, NEXT]))):
             diffs = Reader(file, "x")
             assert [[piece.offset for piece in diff.pieces()] for diff in diffs] == [[0, 4096, 10_000], [1, 4096]]
 
