@@ -77,7 +77,7 @@ def command(
       blockdiff verify --extents changed.json disk.img replica.img
       blockdiff verify --first -q a.img b.img && echo identical
       blockdiff verify --rate 200M /dev/sdb /dev/sdc
-      blockdiff verify full.img monday.diff tuesday.diff rbd:pool/image@tuesday
+      blockdiff verify full.diff monday.diff today.img
     """
     sources, dst = split(devices)
     progress = make_progress(progress_mode, quiet=quiet)
