@@ -5,7 +5,7 @@ import os
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import blockdiff
@@ -64,6 +64,7 @@ def pipe(monkeypatch):
     return make
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32), st.booleans(), st.booleans())
 def test_any_chain(tmp_path_factory, seed, together, verify):
     base, specs, images = random_chain(seed, most=200_000, unit=97)
@@ -83,6 +84,7 @@ def test_any_chain(tmp_path_factory, seed, together, verify):
         assert [diff["to"] for diff in report.diffs] == [spec.to_name for spec in specs]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_any_chain_on_a_device(tmp_path_factory, seed):
     """A device cannot be cut: what is behind the image becomes zero when the image grows again, and else stays."""

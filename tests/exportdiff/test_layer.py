@@ -1,6 +1,6 @@
 """The arithmetic of chains: later wins, and what growing brings is zero."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockdiff.exportdiff.form import Header, Piece
@@ -34,12 +34,14 @@ def painted(base, specs, *, size):
     return bytes(result), columns
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_a_chain_is_what_its_diffs_are_one_by_one(seed):
     base, specs, images = random_chain(seed, whole=False)
     assert painted(base, specs, size=len(base))[0] == images[-1]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_without_the_size_of_the_base_too(seed):
     """As merge does: the first diff may have cut or grown what it is laid on."""

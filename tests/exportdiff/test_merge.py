@@ -5,7 +5,7 @@ import os
 import stat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import blockdiff
@@ -16,6 +16,7 @@ from tests.fixtures.exportdiff import Spec, applied, image, parse, random_chain,
 ONE, TWO = Spec(100, ((0, b"abc"), (50, b"x" * 50)), "a", "b"), Spec(80, ((1, b"B"), (60, 10)), "b", "c")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32), st.booleans())
 def test_any_chain(tmp_path_factory, seed, together):
     base, specs, images = random_chain(seed)

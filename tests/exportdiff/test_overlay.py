@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import blockdiff
@@ -50,6 +50,7 @@ class TestWhole(DeviceConformance):
         return make
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_any_chain(tmp_path_factory, seed):
     base, specs, images = random_chain(seed)

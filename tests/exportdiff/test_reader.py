@@ -5,7 +5,7 @@ import os
 import struct
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blockdiff.errors import BlockdiffError, DeviceError, InvalidInput
@@ -182,6 +182,7 @@ def test_errors_of_the_system_are_told():
     assert (caught.value.action, caught.value.offset) == ("read", 0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_round_trip(seed):
     _, specs, _ = random_chain(seed)
@@ -193,6 +194,7 @@ def test_round_trip(seed):
 MUTATED = [v1(FULL), v1(NEXT), v2(NEXT, protected=1), image([FULL, NEXT, HEAD], meta=[(b"k", b"v")])]
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(MUTATED) - 1), st.data())
 @example(0, None)
 def test_mutations_are_refused_or_right(which, data):

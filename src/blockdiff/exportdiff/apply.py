@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from blockdiff.exportdiff.form import Header
     from blockdiff.exportdiff.reader import Diff
 
-PIECE = 1 << 20
-
 
 class ApplyReport:
     """What was applied to what. ``diffs`` has a dict for each diff that was applied completely."""
@@ -84,7 +82,6 @@ class Apply:
         self._names, self._verify, self._base_size = names, verify, base_size
         self._progress = progress or NoProgress()
         self.report = ApplyReport()
-        self._buffer = memoryview(bytearray(PIECE))
         self._done = 0
         self._target: Target | None = None
 
@@ -104,6 +101,7 @@ class Apply:
             raise SourceError(f"{error}; {self.report.url} is incomplete") from error
         finally:
             if self._target is not None:
+                self._target.data.close()
                 self._sum_up(self._target)
             self.report.elapsed_seconds = time.monotonic() - began
         return self.report
@@ -186,6 +184,7 @@ class Apply:
                 self._advance(piece.length)
             else:
                 self._write(diff, target, piece.offset, piece.length)
+        target.data.settle()
         if header.from_name is None:
             target.zero_rest([_extents(layer)])
         target.finish_diff(header)
@@ -194,9 +193,9 @@ class Apply:
     def _write(self, diff: Diff, target: Target, offset: int, length: int) -> None:
         end = offset + length
         while offset < end:
-            view = self._buffer[: min(PIECE - offset % PIECE, end - offset)]
+            view = target.data.buffer(offset, end - offset)
             diff.read_into(view)
-            target.write(view, offset)
+            target.data.write(view, offset)
             offset += len(view)
             self._advance(len(view))
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blockdiff._fast import SEG_MAP, SET_TABLES, Extents, Merge, judge_buffers
+from blockdiff._fast import SET_TABLES, Extents, Merge
 from blockdiff.engine.plan import known_extents
 from blockdiff.errors import InvalidInput
+from blockdiff.exportdiff.writing import DataWriter
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from blockdiff.exportdiff.form import Header
-
-SPARSE = 64 << 10  # blocks of zeroes in data that are worth a hole
 
 
 class Target:
@@ -32,7 +31,17 @@ class Target:
         if base_size is not None and not self.fixed and base_size != device.size:
             raise InvalidInput(f"--base-size is for devices: {device.url} knows its size, {device.size}")
         self.size = device.size if base_size is None else base_size
-        self.copied = self.zeroed = 0
+        self.data = DataWriter(device)
+
+    @property
+    def copied(self) -> int:
+        """Bytes of data written."""
+        return self.data.copied
+
+    @property
+    def zeroed(self) -> int:
+        """Bytes made to read as zeroes."""
+        return self.data.zeroed
 
     def check(self, header: Header, *, first: bool) -> None:
         """InvalidInput where a diff cannot be applied; ``first`` of its chain."""
@@ -60,21 +69,12 @@ class Target:
                 self.device.resize(size)
         elif size > self.size:
             self.zero(self.size, size - self.size)
+            self.data.settle()
         self.size = size
 
-    def write(self, view: memoryview, offset: int) -> None:
-        """Data; whole blocks of zeroes in it become holes."""
-        for start, length, kind in judge_buffers(SEG_MAP, view, None, offset, granularity=SPARSE):
-            if kind == Kind.ZERO:
-                self.zero(start, length)
-            else:
-                self.device.pwrite(view[start - offset : start - offset + length], start)
-                self.copied += length
-
     def zero(self, offset: int, length: int) -> None:
-        """Makes a range read as zeroes."""
-        self.device.zero(offset, length)
-        self.zeroed += length
+        """Makes a range read as zeroes, before the diff is finished."""
+        self.data.zero(offset, length)
 
     def zero_rest(self, listed: Iterable[Extents]) -> None:
         """Makes all that is not listed, and is not known to be zero already, read as zeroes."""
@@ -85,7 +85,8 @@ class Target:
                     self.zero(offset, length)
 
     def finish_diff(self, header: Header) -> None:
-        """Makes the snapshot that a diff leads to, where the device has snapshots."""
+        """Waits until all is written, and makes the snapshot that a diff leads to where the device has snapshots."""
+        self.data.settle()
         if self.keeps_snapshots and header.to_name:
             self.device.flush()
             self.device.create_snapshot(header.to_name)
