@@ -73,7 +73,7 @@ def command_options(name):
     }
 
 
-@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "audit"])
+@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "apply", "merge", "audit"])
 def test_pages_and_program_know_the_same_options(name):
     table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
     pages = [(DOCS / f"commands/{page}.md").read_text() for page in (name, "common")]
@@ -150,11 +150,18 @@ def images(tmp_path):
     (tmp_path / "changed.json").write_bytes(
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
     )
+    for name, words in {
+        "full.diff": ("map", "--to-name", "sunday", "yesterday.img"),
+        "monday.diff": ("diff", "--from-name", "sunday", "--to-name", "monday", "yesterday.img", "today.img"),
+        "tuesday.diff": ("diff", "--from-name", "monday", "--to-name", "tuesday", "today.img", "disk.img"),
+    }.items():
+        command = [*COMMAND, words[0], "-q", "-o", "export-diff", *words[1:]]
+        (tmp_path / name).write_bytes(subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout)
     (tmp_path / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
     return tmp_path
 
 
-HERE = re.compile(r"/dev|rbd |--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l")
+HERE = re.compile(r"/dev|rbd |rbd:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l")
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
     for page in [*PAGES, ROOT / "README.md"]
@@ -170,7 +177,7 @@ def test_command_lines_of_the_docs_run(line, images):
     assert done.returncode in (0, 1), done.stderr
 
 
-HELP = ["verify", "diff", "map", "copy", "audit"]
+HELP = ["verify", "diff", "map", "copy", "apply", "merge", "audit"]
 
 
 @pytest.mark.parametrize("name", HELP)
@@ -181,7 +188,7 @@ def test_examples_in_help_run(name, images):
     lines = [line.strip() for line in text.split("Examples:")[1].splitlines() if "blockdiff" in line]
     assert lines
     for line in lines:
-        if not re.search(r"/dev|rbd |reflink", line):
+        if not re.search(r"/dev|rbd |rbd:|reflink", line):
             command = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
             done = subprocess.run(command, shell=True, cwd=images, capture_output=True, text=True, check=False)
             assert done.returncode in (0, 1), (line, done.stderr)

@@ -17,7 +17,7 @@ LAYERS = (
     ("core", ("units", "errors", "extent", "record", "snapshot", "locator", "tag", "schedule", "retention", "pairs")),
     ("native", ("_fast", "_rbd")),
     ("engine", ("engine", "api")),
-    ("room", ("backends", "emitters", "csi", "snapper", "cinder", "pool", "lxd", "openstorage", "agent")),
+    ("room", ("backends", "emitters", "csi", "snapper", "cinder", "pool", "lxd", "openstorage", "agent", "exportdiff")),
     ("api", ("api", "")),
     ("top", ("cli", "testing", "__main__")),
 )

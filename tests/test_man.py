@@ -38,7 +38,7 @@ def command_line(gen_man):
 
 def test_every_command_has_a_page(directory, command_line):
     assert {path.stem for path in directory.iterdir()} >= {name for name, _ in command_line}
-    assert {f"blockdiff-{name}" for name in ("verify", "diff", "map", "copy", "audit")} <= {
+    assert {f"blockdiff-{name}" for name in ("verify", "diff", "map", "copy", "apply", "merge", "audit")} <= {
         name for name, _ in command_line
     }
 

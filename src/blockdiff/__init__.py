@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blockdiff._fast import Extents
-    from blockdiff.api import AuditReport, audit, copy, diff, map, verify  # noqa: A004 - the command's name
+    from blockdiff.api import (  # the command's names
+        AuditReport,
+        apply,
+        audit,
+        copy,
+        diff,
+        map,  # noqa: A004
+        merge,
+        open_chain,
+        verify,
+    )
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.registry import open_device, register
     from blockdiff.engine.report import VerifyReport
@@ -35,6 +45,9 @@ if TYPE_CHECKING:
         StreamInterrupted,
         UnsupportedOperation,
     )
+    from blockdiff.exportdiff.apply import ApplyReport
+    from blockdiff.exportdiff.emitter import ExportDiffEmitter
+    from blockdiff.exportdiff.merge import MergeReport
     from blockdiff.extent import Extent, Kind
     from blockdiff.record import BlockMetadataType, Record
     from blockdiff.snapshot import Snapshot, SnapshotPair
@@ -43,7 +56,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "blockdiff._fast": ("Extents",),
-    "blockdiff.api": ("AuditReport", "audit", "copy", "diff", "map", "verify"),
+    "blockdiff.api": ("AuditReport", "apply", "audit", "copy", "diff", "map", "merge", "open_chain", "verify"),
     "blockdiff.engine.options": ("ReadOptions",),
     "blockdiff.engine.registry": ("open_device", "register"),
     "blockdiff.engine.report": ("VerifyReport",),
@@ -67,6 +80,9 @@ _WHERE = {
         "StreamInterrupted",
         "UnsupportedOperation",
     ),
+    "blockdiff.exportdiff.apply": ("ApplyReport",),
+    "blockdiff.exportdiff.emitter": ("ExportDiffEmitter",),
+    "blockdiff.exportdiff.merge": ("MergeReport",),
     "blockdiff.extent": ("Extent", "Kind"),
     "blockdiff.record": ("BlockMetadataType", "Record"),
     "blockdiff.snapshot": ("Snapshot", "SnapshotPair"),
@@ -74,6 +90,7 @@ _WHERE = {
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
+    "ApplyReport",
     "AuditReport",
     "BackendUnavailable",
     "BlockMetadataType",
@@ -81,11 +98,13 @@ __all__ = [
     "ContentsDoNotMatch",
     "DeviceBusy",
     "DeviceError",
+    "ExportDiffEmitter",
     "Extent",
     "Extents",
     "FailedToSeek",
     "InvalidInput",
     "Kind",
+    "MergeReport",
     "OutOfOrder",
     "OutputError",
     "ReadOptions",
@@ -102,10 +121,13 @@ __all__ = [
     "UnsupportedOperation",
     "VerifyReport",
     "__version__",
+    "apply",
     "audit",
     "copy",
     "diff",
     "map",
+    "merge",
+    "open_chain",
     "open_device",
     "ordered",
     "register",

@@ -5,6 +5,7 @@ Devices are paths, URLs or open devices; open ones stay open.
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,15 @@ from blockdiff.engine.verify import verify_devices
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
+    from typing import BinaryIO
 
     from blockdiff.engine.device import Device, WritableDevice
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.report import VerifyReport
+    from blockdiff.exportdiff.apply import ApplyReport
+    from blockdiff.exportdiff.merge import MergeReport
     from blockdiff.record import Record
 
     Target = str | os.PathLike[str] | Device
@@ -162,6 +165,62 @@ def copy(
             options=options,
             progress=progress,
         ).run()
+
+
+def apply(
+    diffs: Iterable[str | os.PathLike[str]],
+    target: str | os.PathLike[str] | WritableDevice,
+    *,
+    verify: bool = False,
+    base_size: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ApplyReport:
+    """Applies export-diff streams (files, or ``-`` for standard input) to ``target``, as ``blockdiff apply`` does.
+
+    Nothing is written before all files were found good. Raises InvalidInput, DeviceBusy; SourceError, DeviceError (the
+    target is then incomplete: apply the same again), ContentsDoNotMatch (``verify``).
+    """
+    from blockdiff.exportdiff.apply import Apply
+    from blockdiff.exportdiff.opening import open_apply_target
+
+    with ExitStack() as stack:
+
+        def opened(size: int | None) -> Any:
+            if not _is_name(target):
+                return target
+            device = open_apply_target(target, size, open_device, force=force)  # type: ignore[arg-type]
+            stack.callback(device.close)
+            return device
+
+        names = [os.fspath(name) for name in diffs]
+        return Apply(names, verify=verify, base_size=base_size, progress=progress).run(opened)
+
+
+def merge(
+    diffs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | BinaryIO,
+    *,
+    progress: Progress | None = None,
+) -> MergeReport:
+    """Joins export-diff streams that follow each other into one, written to a name or a binary file.
+
+    A file of that name appears when it is whole. Raises InvalidInput, OutputError.
+    """
+    from blockdiff.exportdiff.merge import merge_streams
+
+    place: Any = os.fspath(out) if _is_name(out) else out  # type: ignore[arg-type]
+    return merge_streams([os.fspath(name) for name in diffs], place, progress=progress)
+
+
+def open_chain(*names: str | os.PathLike[str]) -> Device:
+    """Opens an image (a device, or a whole stream) with the diffs that follow laid over it, as one read-only device.
+
+    All diffs are read through first; InvalidInput names what is wrong with one. Give it to ``verify``, and close it.
+    """
+    from blockdiff.exportdiff.opening import open_chain as opened
+
+    return opened(list(names), open_device)
 
 
 class AuditReport:

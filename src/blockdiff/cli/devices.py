@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from blockdiff.cli.streams import say
 from blockdiff.engine.registry import open_device
@@ -14,15 +17,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(
-    source: str | None, target: str, list_file: str | None, *, list_capacity: str = "larger"
+    source: str | list[str] | None, target: str, list_file: str | None, *, list_capacity: str = "larger"
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """The two devices (source None where there is none) and the list of extents, checked against the larger or the
-    target.
+    """The two devices (source None where there is none, several names: diffs laid over the first) and the list of
+    extents, checked against the larger or the target.
     """
     with ExitStack() as stack:
         first = None
         if source is not None:
-            first = open_device(source)
+            first = open_source(source)
             stack.callback(first.close)
         second = open_device(target)
         stack.callback(second.close)
@@ -35,6 +38,36 @@ def opened(
             stack.callback(listed.close)
             warn_of_other_volume(listed, sizes)
         yield first, second, listed
+
+
+def split(names: tuple[str, ...]) -> tuple[str | list[str], str]:
+    """What to compare and with what, of names on the command line: more than two, or a stream, make a chain."""
+    if len(names) < 2:
+        raise click.UsageError(f"Missing argument '{'DST' if names else 'SRC'}'.")
+    *sources, target = names
+    if _may_be_stream(target):
+        raise click.UsageError(f"{target} is an export-diff: it comes first (file:{target} compares its own bytes)")
+    if len(sources) > 1 or sources[0] == "-" or _may_be_stream(sources[0]):
+        return sources, target
+    return sources[0], target
+
+
+def open_source(source: str | list[str]) -> Any:
+    """A device, or a chain of diffs over one."""
+    if isinstance(source, str):
+        return open_device(source)
+    from blockdiff.exportdiff.opening import open_chain
+
+    return open_chain([*source], open_device)
+
+
+def _may_be_stream(name: str) -> bool:
+    """A look at the first bytes, without importing anything."""
+    try:
+        with open(name, "rb", buffering=0) as file:
+            return os.path.isfile(name) and file.read(11).startswith((b"rbd diff v", b"rbd image v"))
+    except OSError:
+        return False
 
 
 def warn_of_other_volume(listed: Any, sizes: list[int]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from blockdiff.cli import exportdiff
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.lists import emit, make_list
@@ -31,6 +32,13 @@ from blockdiff.units import format_size
 @click.option(
     "--require", type=click.Choice(METHODS[1:]), default=None, help="Exit with 4 rather than use another method."
 )
+@click.option(
+    "--from-name",
+    metavar="NAME",
+    default=None,
+    help="With -o export-diff: the snapshot that BASE is.  [default: the one that is read]",
+)
+@exportdiff.to_name_option()
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when something changed.")
 @read_options()
 @output_options(LIST_FORMATS)
@@ -39,6 +47,8 @@ def command(
     target: str,
     method: str,
     require: str | None,
+    from_name: str | None,
+    to_name: str | None,
     exit_code: bool,
     offset: int,
     length: int | None,
@@ -53,6 +63,8 @@ def command(
     Every byte that differs lies inside a listed extent. What TARGET has beyond the end of BASE is changed. Kind zero:
     the range reads as zeroes in TARGET. The method that was used is told after the list, or on stderr.
 
+    -o export-diff writes the changes with their data, for rbd import-diff and blockdiff apply.
+
     Finding changes is success: exit code 0, with --exit-code 1.
 
     \b
@@ -62,9 +74,14 @@ def command(
       blockdiff diff --require reflink snapshot.img live.img
       blockdiff diff -o json a.img b.img | blockdiff copy --extents - b.img a.img
     """
+    exportdiff.check(output, offset, length, from_name=from_name, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
-    emitter = make_list(output, quiet=quiet)
     with opened(base, target, None) as (first, second, _):
+        if output == exportdiff.EXPORT_DIFF:
+            base_name = exportdiff.name_of_base(first, from_name)
+            emitter = exportdiff.make_emitter(second, from_name=base_name, to_name=to_name)
+        else:
+            emitter = make_list(output, quiet=quiet)
         run = Diff(
             first,
             second,

@@ -27,6 +27,8 @@ COMMANDS = {
     "diff": "List the extents of a target that changed against its base",
     "map": "List what is allocated in an image, and what of it is zero",
     "copy": "Write a device to another: all of it, what differs, or listed ranges",
+    "apply": "Apply export-diff streams to an image",
+    "merge": "Join export-diff streams into one",
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
     "completion": "Print the shell completion script",
 }

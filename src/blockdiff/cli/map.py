@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from blockdiff.cli import exportdiff
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.lists import emit, make_list
@@ -22,11 +23,13 @@ WITH_HOLES = ("human", "qemu", "nbd")  # these shapes say what a range is; the o
 @click.command("map", cls=Command, context_settings=CONTEXT)
 @click.argument("image", type=Name())
 @click.option("--zeroes", is_flag=True, help="Read the data and show blocks of zeroes as zero.")
+@exportdiff.to_name_option()
 @read_options()
 @output_options(LIST_FORMATS)
 def command(
     image: str,
     zeroes: bool,
+    to_name: str | None,
     offset: int,
     length: int | None,
     output: str,
@@ -38,7 +41,8 @@ def command(
     """List what is allocated in IMAGE, and what of it reads as zeroes: two different facts.
 
     A hole is not allocated; a zero extent is allocated and reads as zeroes; of data nothing is known without --zeroes.
-    The formats human, qemu and nbd show all three; json, jsonl, table and rbd list what is allocated.
+    The formats human, qemu and nbd show all three; json, jsonl, table and rbd list what is allocated; export-diff
+    writes it with its data, for rbd import-diff and blockdiff apply.
 
     \b
     Examples:
@@ -46,9 +50,13 @@ def command(
       blockdiff map --zeroes --granularity 64K /dev/vg0/data
       blockdiff map -o json disk.img > allocated.json
     """
+    exportdiff.check(output, offset, length, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
-    emitter = make_list(output, quiet=quiet, facts=True, zeroes_known=zeroes)
     with opened(None, image, None) as (_, device, _listed):
+        if output == exportdiff.EXPORT_DIFF:
+            emitter = exportdiff.make_emitter(device, to_name=to_name)
+        else:
+            emitter = make_list(output, quiet=quiet, facts=True, zeroes_known=zeroes)
         run = Map(
             device,
             zeroes=zeroes,

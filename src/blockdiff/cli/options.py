@@ -41,7 +41,7 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # as above
 
 
 REPORT_FORMATS = ("human", "json", "jsonl", "table")
-LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd")
+LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd", "export-diff")
 
 
 def output_options(formats: tuple[str, ...]) -> Decorator:

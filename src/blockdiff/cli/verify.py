@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blockdiff.cli.base import CONTEXT, Command
-from blockdiff.cli.devices import opened
+from blockdiff.cli.devices import opened, split
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import ReportWriter, differing, how_read, make_writer
@@ -22,8 +22,7 @@ UNREADABLE = DeviceError.exit_code
 
 
 @click.command("verify", cls=Command, context_settings=CONTEXT)
-@click.argument("src", type=Name())
-@click.argument("dst", type=Name())
+@click.argument("devices", nargs=-1, type=Name(), metavar="SRC [DIFF]... DST")
 @click.option("--first", is_flag=True, help="Stop at the first difference.")
 @click.option(
     "--max-differences",
@@ -47,8 +46,7 @@ UNREADABLE = DeviceError.exit_code
 @read_options(keep_going=True)
 @output_options(REPORT_FORMATS)
 def command(
-    src: str,
-    dst: str,
+    devices: tuple[str, ...],
     first: bool,
     max_differences: int | None,
     list_file: str | None,
@@ -67,6 +65,9 @@ def command(
     Each range has a class: data, src-zero (zeroes in SRC only), dst-zero (in DST only), bit-flip (a single bit), size
     (only the longer one has it). A device is not compared with itself.
 
+    SRC may be an export-diff of a whole image, and export-diffs that follow may be laid over SRC: DST is compared with
+    the image that they would make, without making it. One of them may be - for stdin.
+
     Exit code: 0 identical, 1 different, 3 something could not be read, which is never called identical.
 
     \b
@@ -76,10 +77,12 @@ def command(
       blockdiff verify --extents changed.json disk.img replica.img
       blockdiff verify --first -q a.img b.img && echo identical
       blockdiff verify --rate 200M /dev/sdb /dev/sdc
+      blockdiff verify full.diff monday.diff today.img
     """
+    sources, dst = split(devices)
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet)
-    with opened(src, dst, list_file) as (source, target, listed):
+    with opened(sources, dst, list_file) as (source, target, listed):
         run = Verification(
             source,
             target,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from blockdiff._fast import Template, format_extents
-from blockdiff.emitters.output import Output
+from blockdiff.engine.output import Output
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:

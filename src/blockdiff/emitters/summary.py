@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blockdiff.emitters.output import Output
+from blockdiff.engine.output import Output
 from blockdiff.extent import Kind
 from blockdiff.units import format_size
 
