@@ -19,6 +19,8 @@
 #define BD_SUM_BUFFER ((int64_t)1 << 20)
 #define BD_SUM_REGION (8LL << 20)
 
+#define BD_SUM_PARENT (-10000)   /* as a length: the object is missing, a parent has the data */
+
 enum { BD_SUM_EQUAL = 0, BD_SUM_DIFFERENT = 1, BD_SUM_UNKNOWN = 2 };
 
 typedef struct {
