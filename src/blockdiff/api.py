@@ -50,7 +50,8 @@ def verify(
     """Compares two devices; ``report.identical`` and ``report.differences`` say the result.
 
     ``extents`` limits the work to these ranges; ``method`` is as in ``blockdiff verify``. Differences are collected in
-    the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Raises InvalidInput,
+    DeviceError, UnsupportedOperation.
     """
     with ExitStack() as stack:
         return verify_devices(
