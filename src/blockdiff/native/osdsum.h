@@ -201,6 +201,8 @@ static int bd_osd_answer(bd_osd_slot *k)
     }
     if (k->rc == -ETIMEDOUT || k->rc == -ESHUTDOWN)
         k->batch->osd->dead = 1;  /* the others need not wait as long for the same */
+    if (k->rc == -ECANCELED && k->batch->osd->dead)
+        k->rc = -ETIMEDOUT;
     if (k->stat_rc != 0 || size < 0) {
         bd_osd_unknown(k, k->rc < 0 ? k->rc : -EIO);
         return 0;
@@ -289,6 +291,13 @@ static void bd_osd_fill(bd_osd_batch *b)
     }
 }
 
+static int64_t bd_osd_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 /* Waits until an operation has ended, for at most so long. True when one has. */
 static int bd_osd_wait(bd_osd_batch *b, int ms)
 {
@@ -333,24 +342,27 @@ static void bd_osd_reap(bd_osd_batch *b, int give_up)
     }
 }
 
+/* What was not asked for any more. */
+static void bd_osd_leave_rest(bd_osd_batch *b)
+{
+    bd_osd_slot rest = {.batch = b};
+    while (bd_osd_next(b, &rest))
+        bd_osd_unknown(&rest, -ETIMEDOUT);
+}
+
 /* Ends all that is in flight. False: something would not end, and its memory must stay. */
 static int bd_osd_give_up(bd_osd_batch *b)
 {
     for (int i = 0; i < b->osd->depth; i++)
         if (b->slot[i].busy)
             ceph.rados_aio_cancel(b->osd->io, b->slot[i].completion);
-    for (int waited = 0; b->in_flight && waited < BD_OSD_GRACE_MS; waited += 50) {
+    int64_t end = bd_osd_now() + BD_OSD_GRACE_MS;
+    while (b->in_flight && bd_osd_now() < end) {
         bd_osd_wait(b, 50);
         bd_osd_reap(b, 1);
     }
+    bd_osd_leave_rest(b);
     return b->in_flight == 0;
-}
-
-static int64_t bd_osd_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* 1: all is answered; 0: cancelled, or no answer for too long. */

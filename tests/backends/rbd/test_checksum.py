@@ -1,14 +1,22 @@
 """Verifying by the OSDs' checksums: the same verdict and ranges as by reading, whatever the images are made of."""
 
+import errno
+import json
 import random
+import signal
+import threading
+import time
 
 import pytest
 
 import blockdiff
+from blockdiff import _fast, _rbd
+from blockdiff._fast import Extents, Sums
 from blockdiff.engine.verify import Verification
 from blockdiff.errors import DeviceError, SnapshotNotFound, UnsupportedOperation
 from tests import oracle
 from tests.fixtures.cli import blockdiff as command
+from tests.fixtures.cli import finish, start
 from tests.fixtures.cli import report as run
 from tests.fixtures.images import write_image
 from tests.fixtures.inprocess import found, memory, verify
@@ -249,7 +257,9 @@ def test_clones(ceph):
 def test_clones_of_another_order(ceph):
     data = random_bytes(SIZE)
     parent = ceph.snapshot(ceph.image("parent", SIZE, data), "s")
-    clone = ceph.clone(parent, "clone", order=20)
+    clone = ceph.spec("clone")
+    ceph.rbd("snap", "protect", parent)
+    ceph.rbd("clone", parent, clone, "--object-size", "1M", "--stripe-unit", "1M", "--stripe-count", "1")
     ceph.write(clone, 5 * MIB + 5, b"new")
     other = data[: 5 * MIB + 5] + b"new" + data[5 * MIB + 8 :]
     report = agree(ceph.url(parent), ceph.url(clone), data, other)
@@ -272,9 +282,9 @@ def test_ranges_and_lists(ceph):
     other = flipped(data, 0, 4 * MIB + 5000, 4 * MIB + 9000, SIZE - 1)
     a, b = ceph.url(ceph.image("a", SIZE, data)), ceph.url(ceph.image("b", SIZE, other))
     everything = oracle.differences(data, other)
-    for start, length in ((0, 4096), (1, SIZE - 2), (4 * MIB + 5000, 100), (4 * MIB + 8192, 3 * MIB), (SIZE, 0)):
-        report = verify(a, b, method=METHOD, offset=start, length=length)
-        assert found(report.differences) == oracle.differences(data, other, start=start, end=start + length)
+    for at, length in ((0, 4096), (1, SIZE - 2), (4 * MIB + 5000, 100), (4 * MIB + 8192, 3 * MIB), (SIZE, 0)):
+        report = verify(a, b, method=METHOD, offset=at, length=length)
+        assert found(report.differences) == oracle.differences(data, other, start=at, end=at + length)
     listed = blockdiff.Extents([(4096, 8192), (4 * MIB + 4096, 4096), (9 * MIB, MIB)])
     report = verify(a, b, method=METHOD, extents=listed)
     assert found(report.differences) == [(4 * MIB + 4096, 4096, "bit-flip")]
@@ -401,3 +411,103 @@ def test_random_images(ceph, tmp_path, seed):
         one, two = ceph.content(spec), ceph.content(b)
         agree(ceph.url(spec), ceph.url(b), one, two, granularity=rng.choice([512, 4096, 1 << 17]))
         agree(write_image(tmp_path / "f", two), ceph.url(spec), two, one)
+
+
+# ---- faults ----
+
+
+def slow(*arguments):
+    """A verify that takes some seconds, begun."""
+    process = start("verify", "--method", METHOD, "--rate", "4M", "-o", "json", "--progress", "json", *arguments)
+    while json.loads(process.stderr.readline()).get("bytes_done", 0) < MIB:
+        assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("sort", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_osd_is_away_for_a_while(ceph, tmp_path, sort):
+    data = random_bytes(2 * SIZE)
+    a, b = ceph.image("a", 2 * SIZE, data), ceph.image("b", 2 * SIZE, flipped(data, 2 * SIZE - 1))
+    process = slow(ceph.url(a), ceph.url(b))
+    ceph.kill_osd(signal=sort)
+    if sort == signal.SIGKILL:
+        ceph.start_osd()
+    else:
+        time.sleep(1)
+        ceph.kill_osd(signal=signal.SIGCONT)
+    code, out, err = finish(process, timeout=100)
+    assert code == 1, err
+    value = json.loads(out)
+    assert value["differences"] == [{"offset": 2 * SIZE - 4096, "length": 4096, "class": "bit-flip"}]
+    assert value["complete"]
+
+
+def test_an_osd_that_stays_away_is_no_hang_and_no_verdict(ceph):
+    data = random_bytes(2 * SIZE)
+    a, b = ceph.image("a", 2 * SIZE, data), ceph.image("b", 2 * SIZE, data)
+    process = slow(ceph.url(a, timeout=3), ceph.url(b, timeout=3))
+    ceph.kill_osd(signal=signal.SIGSTOP)
+    code, out, err = finish(process, timeout=100)
+    assert code in {3, 5}, err
+    assert not json.loads(out)["identical"]
+
+
+def test_an_interrupted_verify_ends_at_once(ceph):
+    data = random_bytes(2 * SIZE)
+    a, b = ceph.image("a", 2 * SIZE, data), ceph.image("b", 2 * SIZE, data)
+    process = slow(ceph.url(a), ceph.url(b))
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process, timeout=30)
+    assert code == 130, err
+    assert not json.loads(out)["complete"]
+
+
+def object_sums(device, **options):
+    """The native part, on a device's head."""
+    ioctx = device.opened.connection.cluster.ioctx(device.facts["data_pool"])
+    return _rbd.ObjectSums(ioctx, device.facts["prefix"], 16, CHUNK, (1, 2), **options)
+
+
+def test_an_osd_that_does_not_answer_leaves_chunks_unknown(ceph):
+    spec = ceph.image("a", SIZE, random_bytes(SIZE))
+    with blockdiff.open_device(ceph.url(spec)) as device:
+        sums = Sums(Extents([(0, SIZE, 1)]), 1, CHUNK)
+        asker = object_sums(device, depth=2, timeout=1)
+        runs = [(number, 0, 4 * MIB, 64 * number, False) for number in range(3)]
+        ceph.kill_osd(signal=signal.SIGSTOP)
+        began = time.monotonic()
+        asker.run(runs, sums)
+        assert time.monotonic() - began < 8
+        assert set(sums.lengths) == {-errno.ETIMEDOUT}
+        other = object_sums(device)
+        threading.Timer(0.3, other.cancel).start()
+        with pytest.raises(_rbd.CephError):
+            other.run(runs, sums)
+        ceph.kill_osd(signal=signal.SIGCONT)
+        again = object_sums(device)
+        again.run(runs, sums)
+        assert set(sums.lengths) == {CHUNK}
+        assert (again.objects, again.operations) == (3, 3)
+
+
+def test_objects_are_asked_as_few_times_as_possible(ceph):
+    """Neighbours and near ones together, and the answers go where they belong."""
+    data = random_bytes(4 * MIB)
+    spec = ceph.image("a", SIZE, data)
+    with blockdiff.open_device(ceph.url(spec)) as device:
+        sums = Sums(Extents([(0, 5 * CHUNK, 1)]), 1, CHUNK)
+        asker = object_sums(device)
+        places = [40, 3, 2, 6, 41]
+        asker.run([(0, place * CHUNK, CHUNK, index, False) for index, place in enumerate(places)], sums)
+        for index, place in enumerate(places):
+            part = data[place * CHUNK : (place + 1) * CHUNK]
+            assert tuple(sums.values[2 * index : 2 * index + 2]) == _fast.xxh64_pair(part, (1, 2))
+        assert (asker.objects, asker.operations) == (1, 2)
+        for wrong in [
+            (0, 1, CHUNK, 0, False),
+            (0, 0, CHUNK + 1, 0, False),
+            (0, 0, 6 * CHUNK, 0, False),
+            (0, 0, 0, 0, 0),
+        ]:
+            with pytest.raises(ValueError, match="fit"):
+                asker.run([wrong], sums)

@@ -293,7 +293,7 @@ class ChecksumPlan:
     def _reasons(self, unknown: int) -> Iterator[str]:
         parents = sum(len(side.parents) for side in self._sides)
         if parents:
-            yield f"{parents:,} {'object' if parents == 1 else 'objects'} of a parent were read"
+            yield f"{parents:,} objects of a parent were read" if parents > 1 else "1 object of a parent was read"
         failed: dict[int, int] = {}
         for side in self._sides:
             for code, count in side.failed.items():
