@@ -1,5 +1,6 @@
 """The interface of the native core. One section for each part in native/*.pxi."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Self, overload
 
@@ -76,6 +77,7 @@ SEG_SRC_HOLE: Final[int]
 SEG_DST_HOLE: Final[int]
 SEG_SKIP_HOLE: Final[int]
 SEG_SKIP_SHARED: Final[int]
+SEG_SKIP_DIGEST: Final[int]
 SEG_MAP: Final[int]
 SEG_COPY: Final[int]
 SEG_MARK: Final[int]
@@ -189,3 +191,30 @@ def shared_map(fd_a: int, fd_b: int, start: int, end: int, max_extents: int = 40
 def dio_alignment(fd: int) -> tuple[int, int] | None: ...
 def statfs_type(fd: int) -> int: ...
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None: ...
+
+# ---- hash.pxi ----
+
+SUM_EQUAL: Final[int]
+SUM_DIFFERENT: Final[int]
+SUM_UNKNOWN: Final[int]
+MAX_SUM_CHUNK: Final[int]
+
+class Sums:
+    want: Extents
+    bit: int
+    chunk: int
+    lengths: array[int]
+    values: array[int]
+    def __init__(self, want: Extents, bit: int, chunk: int) -> None: ...
+    def __len__(self) -> int: ...
+
+def judge_sums(a: Sums, b: Sums, seeds: tuple[int, int]) -> Extents: ...
+
+class FileSums:
+    def __init__(self, side: tuple[int, int, int, int, str]) -> None: ...
+    def run(self, out: Sums, seeds: tuple[int, int], other: Sums | None = None) -> None: ...
+    def cancel(self) -> None: ...
+    def bytes_read(self) -> dict[str, int]: ...
+
+def xxh64(data: Buffer, seed: int = 0) -> int: ...
+def xxh64_pair(data: Buffer, seeds: tuple[int, int]) -> tuple[int, int]: ...

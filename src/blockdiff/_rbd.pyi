@@ -1,10 +1,11 @@
 """The interface of the Ceph extension. It loads librados and librbd when ``load`` is called, and not before."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from typing_extensions import Buffer
 
-from blockdiff._fast import Extents
+from blockdiff._fast import Extents, Sums
 
 RADOS_LIBRARY: Final[str]
 RBD_LIBRARY: Final[str]
@@ -95,3 +96,26 @@ class Image:
     def create_snap(self, name: str) -> None: ...
     def metadata(self, key: str) -> str | None: ...
     def set_metadata(self, key: str, value: str | None) -> None: ...
+
+# ---- checksum.pxi ----
+
+SUM_PARENT: Final[int]
+
+class ObjectSums:
+    def __init__(
+        self,
+        ioctx: IoCtx,
+        prefix: str,
+        digits: int,
+        chunk: int,
+        seeds: tuple[int, int],
+        *,
+        depth: int = 32,
+        timeout: float = 60,
+    ) -> None: ...
+    def run(self, runs: Sequence[tuple[int, int, int, int, bool]], sums: Sums) -> None: ...
+    def cancel(self) -> None: ...
+    @property
+    def operations(self) -> int: ...
+    @property
+    def objects(self) -> int: ...

@@ -40,6 +40,7 @@ def verify(
     *,
     options: ReadOptions | None = None,
     strict: bool = False,
+    method: str = "auto",
     size: str = "strict",
     offset: int = 0,
     length: int | None = None,
@@ -51,8 +52,9 @@ def verify(
 ) -> VerifyReport:
     """Compares two devices; ``report.identical`` and ``report.differences`` say the result.
 
-    ``extents`` limits the work to these ranges. Differences are collected in the report, 24 bytes each, unless
-    ``on_differences`` takes them in batches as they are found. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    ``extents`` limits the work to these ranges; ``method`` is as in ``blockdiff verify``. Differences are collected in
+    the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Raises InvalidInput,
+    DeviceError, UnsupportedOperation.
     """
     with ExitStack() as stack:
         return verify_devices(
@@ -60,6 +62,7 @@ def verify(
             _open(stack, target),
             options=options,
             strict=strict,
+            method=method,
             size=size,
             offset=offset,
             length=length,

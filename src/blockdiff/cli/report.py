@@ -175,6 +175,9 @@ def how_read(report: VerifyReport, *, verbose: bool) -> list[str]:
         + f", method {report.method}, in {report.elapsed_seconds:.2f} s"
         + (f": {format_size(report.bytes_per_second)}/s" if report.elapsed_seconds > 0 else "")
     ]
+    lines += report.extra.get("fallback_reasons", [])
+    if "method_refusal" in report.extra:
+        lines.append(f"not by checksums: {report.extra['method_refusal']}")
     lines += [f"{side.url}: read through the page cache: {side.note}" for side in (source, target) if side.note]
     if verbose:
         lines.append(f"granularity {report.granularity}, {report.workers} workers")

@@ -11,6 +11,7 @@ from blockdiff.cli.devices import opened, split
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import ReportWriter, differing, how_read, make_writer
+from blockdiff.engine.digest import METHODS
 from blockdiff.engine.verify import SIZE_POLICIES, Verification
 from blockdiff.errors import BlockdiffError, DeviceError
 from blockdiff.units import format_size
@@ -43,6 +44,14 @@ UNREADABLE = DeviceError.exit_code
     show_default=True,
     help="Of different sizes: strict calls what only one has different, min compares the common part.",
 )
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="osd-checksum: the OSDs of an RBD image compute checksums, and only what these do not prove is read. content "
+    "reads all but holes; auto uses checksums where it can.",
+)
 @read_options(keep_going=True)
 @output_options(REPORT_FORMATS)
 def command(
@@ -52,6 +61,7 @@ def command(
     list_file: str | None,
     strict: bool,
     size_policy: str,
+    method: str,
     offset: int,
     length: int | None,
     output: str,
@@ -89,6 +99,7 @@ def command(
             options=gather(**reading),
             strict=strict,
             size=size_policy,
+            method=method,
             offset=offset,
             length=length,
             only=iter(listed) if listed is not None else None,

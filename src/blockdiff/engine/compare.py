@@ -10,7 +10,15 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from blockdiff._fast import SEG_MARK, SEG_SKIP_HOLE, SEG_SKIP_SHARED, Aligner, Extents, ReadFailed
+from blockdiff._fast import (
+    SEG_MARK,
+    SEG_SKIP_DIGEST,
+    SEG_SKIP_HOLE,
+    SEG_SKIP_SHARED,
+    Aligner,
+    Extents,
+    ReadFailed,
+)
 from blockdiff.engine.options import default_workers
 from blockdiff.engine.progress import NoProgress, RateLimit
 from blockdiff.engine.reader import REMOTE_TASK, REMOTE_WORKERS, affordable, has_driver, make_reader, translate
@@ -25,13 +33,15 @@ if TYPE_CHECKING:
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import Progress
 
+_SKIPPED = {SEG_SKIP_HOLE: "hole", SEG_SKIP_SHARED: "shared", SEG_SKIP_DIGEST: "osd-checksum"}
 MAX_UNREADABLE = 65536  # ranges kept; a disk with more is dead, and the totals still count them
 
 
 class Comparison:
     """Runs a plan over ``[start, end)`` of two devices (``target`` None: against zeroes).
 
-    ``eager`` gives what a task found at once, also what the next task may continue.
+    ``eager`` gives what a task found at once, also what the next task may continue. ``limit`` is one that making the
+    plan spends, too.
     """
 
     def __init__(
@@ -48,12 +58,14 @@ class Comparison:
         strict: bool = False,
         eager: bool = False,
         progress: Progress | None = None,
+        limit: RateLimit | None = None,
     ) -> None:
         self._eager = eager
         self._source, self._target, self._plan = source, target, plan
         self._start, self._end, self._options, self._strict = start, end, options, strict
         self._progress = progress or NoProgress()
-        self._planned = self._listed = 0
+        self._limit = limit
+        self._planned = self._listed = self._unread = self._settled = 0
         self._bad = Aligner(1)
         self._bad_parts: list[Extents] = []
         other = Side(target.url, target.size) if target is not None else Side("zeroes", source.size)
@@ -104,7 +116,7 @@ class Comparison:
         ]
 
     def _run(self, readers: list[Any], total: int) -> Iterator[Extents]:
-        limit = RateLimit(self._options.rate) if self._options.rate else None
+        limit = self._limit or (RateLimit(self._options.rate) if self._options.rate else None)
         joiner = Aligner(1)
         size = max(self._task_size(total), self._options.granularity)  # no task may cut a granule
         inline = total <= INLINE
@@ -118,7 +130,8 @@ class Comparison:
             # nothing can grow a difference that ends before the task does
             if joiner.end and joiner.end < finding.task.end:
                 yield from self._give(joiner.finish())
-            self._progress.advance(min(finding.task.end, self._end) - self._start)
+            self._unread -= finding.task.total()
+            self._advance(finding.task.end)
         yield from self._give(joiner.finish())
         self._progress.advance(total)
 
@@ -133,12 +146,21 @@ class Comparison:
         skipped = self.report.skipped
         for kind, count in batch.totals().items():
             self._planned += count
-            if kind & 7 == SEG_SKIP_HOLE:
-                skipped["hole"] = skipped.get("hole", 0) + count
-            elif kind & 7 == SEG_SKIP_SHARED:
-                skipped["shared"] = skipped.get("shared", 0) + count
+            reason = _SKIPPED.get(kind & 7)
+            if reason is None:
+                self._unread += count
+            else:
+                skipped[reason] = skipped.get(reason, 0) + count
             if kind & SEG_MARK:
                 self._listed += count
+        self._advance(self._start)
+
+    def _advance(self, reached: int) -> None:
+        """Everything up to ``reached`` is settled, and also as much as was planned and is not still to be read."""
+        done = max(min(reached, self._end) - self._start, self._planned - self._unread)
+        if done > self._settled:
+            self._settled = done
+            self._progress.advance(done)
 
     def _add_unreadable(self, bad: Extents) -> None:
         self.report.unreadable_bytes += bad.total()

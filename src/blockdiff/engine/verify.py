@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from blockdiff._fast import Extents
 from blockdiff.engine.compare import Comparison, check_unchanged
+from blockdiff.engine.digest import add_facts, choose_digests
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import plan_compare
+from blockdiff.engine.progress import RateLimit
 from blockdiff.engine.stream import concatenate
 from blockdiff.errors import InvalidInput
 from blockdiff.extent import Kind
@@ -28,7 +30,9 @@ class Verification:
 
     ``strict`` also reports ranges where one side has a hole and the other is allocated; ``size`` is the policy for
     devices of different sizes: ``strict`` reports the part beyond the smaller as different, ``min`` compares the
-    common part only. ``only`` limits the work to these ranges. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    common part only. ``only`` limits the work to these ranges. ``method``: ``content`` reads all but holes,
+    ``osd-checksum`` compares digests that a storage computes and reads only what they do not prove, ``auto`` does so
+    where it can. Raises InvalidInput, DeviceError, UnsupportedOperation.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Verification:
         *,
         options: ReadOptions | None = None,
         strict: bool = False,
+        method: str = "content",
         size: str = "strict",
         offset: int = 0,
         length: int | None = None,
@@ -54,6 +59,7 @@ class Verification:
         self._source, self._target, self._first, self._size = source, target, first, size
         refuse_same(source, target)
         start, end = span(offset, length, source, target)
+        digests, refusal = choose_digests(source, target, method, strict=strict)
         method, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
         plan = plan_compare(
             source,
@@ -65,10 +71,15 @@ class Verification:
             only=only,
             strict=strict,
         )
+        limit = RateLimit(self._options.rate) if self._options.rate else None
+        self._digests = None
+        if digests is not None:
+            method = digests.digest_method
+            self._digests = digests.digest_plan(source, target, plan, options=self._options, limit=limit)
         self._comparison = Comparison(
             source,
             target,
-            plan,
+            plan if self._digests is None else self._digests,
             start=start,
             end=end,
             options=self._options,
@@ -77,12 +88,23 @@ class Verification:
             strict=strict,
             eager=eager,
             progress=progress,
+            limit=limit,
         )
         self.report: VerifyReport = self._comparison.report
         self.report.size_policy = size
+        if refusal:
+            self.report.extra["method_refusal"] = refusal
         self.report.warnings += in_use(source, target)
 
     def __iter__(self) -> Iterator[Extents]:
+        try:
+            yield from self._differences()
+        finally:
+            if self._digests is not None:
+                self._digests.close()
+                add_facts(self.report, self._digests)
+
+    def _differences(self) -> Iterator[Extents]:
         report = self.report
         stopped = False
         for found in self._comparison:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff._fast import Extents, split_plan
@@ -77,7 +78,7 @@ def run_plan(
     """
     tasks = _tasks(plan, size, note)
     if inline:
-        for task in tasks:
+        for task in chain.from_iterable(tasks):
             if limit:
                 limit.spend(task.total())
             found, bad = readers[0].run(task)
@@ -86,11 +87,12 @@ def run_plan(
     yield from _parallel(tasks, readers, limit)
 
 
-def _tasks(plan: Iterable[Extents], size: int, note: Callable[[Extents], None] | None) -> Iterator[Extents]:
+def _tasks(plan: Iterable[Extents], size: int, note: Callable[[Extents], None] | None) -> Iterator[list[Extents]]:
+    """The tasks of each batch of the plan; none where nothing is read."""
     for batch in plan:
         if note is not None:
             note(batch)
-        yield from split_plan(batch, size)
+        yield split_plan(batch, size)
 
 
 class _Pool:
@@ -132,15 +134,18 @@ class _Pool:
                 thread.join()
 
 
-def _parallel(tasks: Iterator[Extents], readers: list[Any], limit: RateLimit | None) -> Iterator[Finding]:
+def _parallel(tasks: Iterator[list[Extents]], readers: list[Any], limit: RateLimit | None) -> Iterator[Finding]:
     pool, waiting = _Pool(readers), deque[_Job]()
     try:
-        for task in tasks:
-            if limit:
-                limit.spend(task.total())
-            waiting.append(_Job(task))
-            pool.put(waiting[-1])
-            while len(waiting) > 2 * len(readers) or (waiting and waiting[0].done.is_set()):
+        for batch in tasks:
+            for task in batch:
+                if limit:
+                    limit.spend(task.total())
+                waiting.append(_Job(task))
+                pool.put(waiting[-1])
+                while len(waiting) > 2 * len(readers) or (waiting and waiting[0].done.is_set()):
+                    yield waiting.popleft().finding()
+            while waiting and waiting[0].done.is_set():
                 yield waiting.popleft().finding()
         while waiting:
             yield waiting.popleft().finding()

@@ -55,6 +55,7 @@ SEG_SKIP_HOLE = 3     # both read as zeroes
 SEG_SKIP_SHARED = 4   # both are the same physical storage
 SEG_MAP = 5           # scan the source: which blocks are zero
 SEG_COPY = 6          # read the source, write the target
+SEG_SKIP_DIGEST = 7   # both gave the same digests
 SEG_MARK = 8          # added to a kind: the caller's mark; granules are cut where it changes
 
 READ_MODES = {"auto": BD_READ_AUTO, "direct": BD_READ_DIRECT, "buffered": BD_READ_BUFFERED, "mmap": BD_READ_MMAP}
@@ -263,7 +264,7 @@ def split_plan(Extents plan not None, int64_t max_bytes, Py_ssize_t max_extents=
     memset(&v, 0, sizeof(v))
     for i in range(plan.n):
         seg = plan.items[i].kind & 7
-        if seg == SEG_SKIP_HOLE or seg == SEG_SKIP_SHARED:
+        if seg == SEG_SKIP_HOLE or seg == SEG_SKIP_SHARED or seg == SEG_SKIP_DIGEST:
             continue
         pos = plan.items[i].offset
         end = pos + plan.items[i].length

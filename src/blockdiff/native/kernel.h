@@ -15,6 +15,7 @@ enum {
     BD_SEG_SKIP_SHARED = 4, /* both are the same physical storage */
     BD_SEG_MAP = 5,       /* scan src: which blocks are zero */
     BD_SEG_COPY = 6,      /* read src, write dst */
+    BD_SEG_SKIP_DIGEST = 7, /* both gave the same digests */
     BD_SEG_MASK = 7,      /* the kind without its mark */
     BD_SEG_MARK = 8       /* the caller's mark: segments are not joined across it, so granules are cut there */
 };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import shlex
 import threading
@@ -76,6 +77,7 @@ class Connection:
     def _limit(self, key: str, default: float, asked: float) -> float:
         """The timeout that was asked for, else the configured one, else ours: never none."""
         value = asked or float(self.cluster.conf_get(key)) or default
+        value = math.ceil(value)  # librados takes whole seconds
         self.cluster.conf_set(key, str(value))
         return value
 

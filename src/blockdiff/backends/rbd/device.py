@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from blockdiff._rbd import CephError
+    from blockdiff.backends.rbd.checksum import ChecksumPlan
     from blockdiff.backends.rbd.view import TrackedChanges
+    from blockdiff.engine.device import Device
+    from blockdiff.engine.options import ReadOptions
+    from blockdiff.engine.progress import RateLimit
 
 ZERO_STEP = 256 << 20  # one request: an operator's Ctrl-C does not wait longer than this takes
 MAX_BATCH = 4096
@@ -54,6 +58,7 @@ class RbdDevice:
     """
 
     is_block = False
+    digest_method = "osd-checksum"
     block_size = 512
 
     def __init__(self, opened: Opened, *, writable: bool = False, created: bool = False) -> None:
@@ -236,6 +241,26 @@ class RbdDevice:
         """The extents that changed since the snapshot ``base``; ``method`` auto or one of decide.METHODS."""
         assert base.snap is not None, "changes_refusal said so"
         return changes_since(self.view(), base.snap, start, end, method)
+
+    def digest_refusal(self, other: Device) -> str | None:
+        """Why the OSDs' checksums cannot tell what is equal on the other device; None when they can."""
+        from blockdiff.backends.rbd.checksum import refusal
+
+        return refusal(self, other)
+
+    def digest_plan(
+        self,
+        source: Device,
+        target: Device,
+        plan: Iterable[Extents],
+        *,
+        options: ReadOptions,
+        limit: RateLimit | None = None,
+    ) -> ChecksumPlan:
+        """The plan without what the OSDs' checksums prove to be equal; this is one of the two devices."""
+        from blockdiff.backends.rbd.checksum import ChecksumPlan
+
+        return ChecksumPlan(source, target, plan, options=options, limit=limit)
 
     def clone(self) -> RbdDevice:
         """Another device on the same open image: librbd serves many threads."""
