@@ -67,7 +67,10 @@ class TestClone(Conformance):
         numbers = itertools.count(1)
 
         def make(content):
-            parent = ceph.image(f"i{next(numbers)}", len(content), content)
-            return open_device(ceph.url(ceph.clone(ceph.snapshot(parent, "s"), f"c{next(numbers)}")), writable=True)
+            parent = ceph.image(f"i{next(numbers)}", max(512, len(content)), content)
+            clone = ceph.clone(ceph.snapshot(parent, "s"), f"c{next(numbers)}")
+            if not content:  # a parent must have a size
+                ceph.resize(clone, 0)
+            return open_device(ceph.url(clone), writable=True)
 
         return make

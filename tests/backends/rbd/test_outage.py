@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.fixtures.cli import blockdiff, finish, report, start
-from tests.fixtures.rbd import MIB
+from tests.fixtures.rbd import MIB, run
 
 SIZE = 24 * MIB
 LIMIT = 120
@@ -43,13 +43,13 @@ class Running:
 def running():
     processes = []
 
-    def run(command, *arguments):
+    def begin(command, *arguments):
         made = Running(command, *arguments)
         processes.append(made.process)
         made.wait_for_progress()
         return made
 
-    yield run
+    yield begin
     for process in processes:
         if process.poll() is None:
             process.kill()
@@ -60,10 +60,10 @@ def running():
 def test_an_osd_dies_during_a_verify(ceph, running, content, method):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     ceph.write(b, SIZE - 5, b"!")
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
     ceph.start_osd()
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 1, err
     assert value["complete"]
     assert [item["offset"] for item in value["differences"]] == [SIZE - 4096]
@@ -71,35 +71,35 @@ def test_an_osd_dies_during_a_verify(ceph, running, content, method):
 
 def test_an_osd_dies_during_a_copy_of_which_nothing_is_lost(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE)
-    run = running("copy", ceph.url(a), ceph.url(b))
+    job = running("copy", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
     ceph.start_osd()
-    code, _, err = run.end()
+    code, _, err = job.end()
     if code:
         assert code in {3, 5}, err
-        report("copy", "--changed", ceph.url(a), ceph.url(b), expect=0)
+        run("copy", "--changed", ceph.url(a), ceph.url(b))
     assert ceph.content(b) == content
     assert ceph.lockers(b) == set()
 
 
 def test_an_osd_stops_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
     ceph.kill_osd(signal=signal.SIGSTOP)
     with pytest.raises(AssertionError):
-        assert run.process.wait(0) == 0
+        assert job.process.wait(0) == 0
     ceph.kill_osd(signal=signal.SIGCONT)
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 0, err
     assert value["identical"]
 
 
 def test_the_monitor_is_away_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
     ceph.stop_mon()
     ceph.start_mon()
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 0, err
     assert value["identical"]
 
@@ -107,9 +107,9 @@ def test_the_monitor_is_away_for_a_while(ceph, running, content):
 @pytest.mark.slow
 def test_an_osd_that_does_not_come_back_is_no_hang(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    run = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code in {3, 5}, err
     assert not value["complete"]
     assert not value["identical"]
@@ -124,7 +124,7 @@ def test_a_full_cluster(ceph, content, tmp_path):
     assert done.returncode in {3, 5}
     assert "full" in done.stderr or "space" in done.stderr
     ceph.empty()
-    report("copy", "--changed", "--verify", source, ceph.url(b), expect=0)
+    run("copy", "--changed", "--verify", source, ceph.url(b))
     assert ceph.content(b) == content
 
 
@@ -145,7 +145,7 @@ def test_the_image_changes_its_size_while_it_is_read(ceph, running, content, fau
         ceph.remove(a)
     else:
         ceph.resize(a, SIZE // 2 if fault == "shrunk" else 2 * SIZE)
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code == 3, (code, value, err)
     assert not value["identical"]
 
@@ -158,9 +158,9 @@ def test_the_snapshot_is_removed_while_it_is_read(ceph, running, content, comman
     other = ceph.image("b", SIZE, content[: SIZE // 2])
     target = tmp_path / "copy.img" if command == "copy" else ceph.url(other)
     options = ("--method", "content") if command != "copy" else ()
-    run = running(command, *options, ceph.url(a, "s"), target)
+    job = running(command, *options, ceph.url(a, "s"), target)
     ceph.remove_snapshot(f"{a}@s")
-    code, _, err = run.end()
+    code, _, err = job.end()
     assert code == 3, err
     assert "snapshot" in err
 
@@ -169,15 +169,15 @@ def test_a_client_that_is_shut_out_says_so(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
-    run = running("copy", source, ceph.url(b))
+    job = running("copy", source, ceph.url(b))
     for address, _ in ceph.watchers(b):
         ceph.mon("osd blocklist", blocklistop="add", addr=address)
-    code, value, err = run.end()
+    code, value, err = job.end()
     assert code in {3, 5}, err
     assert "blocklist" in err
     assert not value["complete"]
     ceph.mon("osd blocklist clear")
-    report("copy", "--changed", source, ceph.url(b), expect=0)
+    run("copy", "--changed", source, ceph.url(b))
     assert ceph.content(b) == content
 
 
@@ -185,23 +185,23 @@ def test_an_interrupted_copy_leaves_no_lock(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
-    run = running("copy", source, ceph.url(b))
-    run.process.send_signal(signal.SIGINT)
-    code, _, err = run.end()
+    job = running("copy", source, ceph.url(b))
+    job.process.send_signal(signal.SIGINT)
+    code, _, err = job.end()
     assert code == 130, err
     assert (ceph.watchers(b), ceph.lockers(b)) == (set(), set())
-    report("copy", "--changed", source, ceph.url(b), expect=0)
+    run("copy", "--changed", source, ceph.url(b))
 
 
 def test_after_a_killed_copy_the_next_one_takes_over(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
-    run = running("copy", source, ceph.url(b))
-    run.process.kill()
-    run.process.communicate()
+    job = running("copy", source, ceph.url(b))
+    job.process.kill()
+    job.process.communicate()
     done = blockdiff("copy", "--changed", source, ceph.url(b), timeout=LIMIT)
     if done.returncode:
         assert done.returncode == 2
-        report("copy", "--changed", "--force", source, ceph.url(b), expect=0)
+        run("copy", "--changed", "--force", source, ceph.url(b))
     assert ceph.content(b) == content
