@@ -98,7 +98,10 @@ class TestCopy:
 
     def test_an_image_into_a_file(self, ceph, tmp_path):
         data = random_content()
-        spec = ceph.snapshot(ceph.image("a", SIZE, data), "s")
+        spec = ceph.image("a", SIZE, data)
+        ceph.discard(spec, 4 * MIB, 4 * MIB)
+        spec = ceph.snapshot(spec, "s")
+        data = data[: 4 * MIB] + bytes(4 * MIB) + data[8 * MIB :]
         path = tmp_path / "b"
         run("copy", "--verify", ceph.url(spec), path)
         assert path.read_bytes() == data

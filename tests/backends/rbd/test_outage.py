@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.fixtures.cli import blockdiff, finish, report, start
+from tests.fixtures.cli import blockdiff, finish, start
 from tests.fixtures.rbd import MIB, run
 
 SIZE = 24 * MIB
@@ -136,7 +136,7 @@ def test_the_image_changes_its_size_while_it_is_read(ceph, running, content, fau
     a = ceph.image("a", SIZE, content)
     other = tmp_path / "other.img"
     other.write_bytes(zeroes)
-    run = (
+    job = (
         running("verify", "--method", method, ceph.url(a), other)
         if method == "content"
         else running("copy", ceph.url(a), tmp_path / "copy.img")
