@@ -11,7 +11,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from blockdiff.backends.rbd.call import library, patiently
+from blockdiff.backends.rbd.call import library, patiently, reason
 from blockdiff.errors import InvalidInput, RemoteError
 
 if TYPE_CHECKING:
@@ -104,6 +104,15 @@ class Connection:
             answer = self.cluster.mon_command(b'{"prefix": "health", "format": "json"}')
             return sorted(json.loads(answer).get("checks", {}))
         return []
+
+    def explain(self, code: int) -> str:
+        """What an errno means here; empty where the system's words are right."""
+        text = reason(code)
+        if code in (errno.ETIMEDOUT, errno.ENOSPC):
+            text += f" ({self.timeout:g} s)" if code == errno.ETIMEDOUT else ""
+            checks = self.health()
+            text += f"; the cluster says: {', '.join(checks)}" if checks else ""
+        return text
 
 
 def connect(address: RbdAddress) -> Connection:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from blockdiff._fast import Extents
 from blockdiff.backends.rbd import decide
-from blockdiff.backends.rbd.call import failed, library, patiently, reason
+from blockdiff.backends.rbd.call import failed, library, patiently
 from blockdiff.backends.rbd.opening import Opened, Snap, open_image, snaps_of
 from blockdiff.backends.rbd.view import View, allocated, allocation_method, changes_since
-from blockdiff.errors import DeviceError, InvalidInput, ShortRead, SnapshotNotFound
+from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, SnapshotNotFound
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
@@ -174,13 +174,7 @@ class RbdDevice:
 
     def explain(self, code: int, *, writing: bool = False) -> str:
         """What an errno of a read or write means here; empty where the system's words are right."""
-        text = reason(code)
-        if code in (errno.ETIMEDOUT, errno.ENOSPC):
-            opened = self.opened
-            text += f" ({opened.connection.timeout:g} s)" if code == errno.ETIMEDOUT else ""
-            checks = opened.connection.health()
-            text += f"; the cluster says: {', '.join(checks)}" if checks else ""
-        return text
+        return self.opened.connection.explain(code)
 
     # ---- reading ----
 
@@ -286,6 +280,11 @@ class RbdDevice:
         """Returns when everything written is on stable storage."""
         if self.writable:
             self._try(self.image.flush, "flush")
+
+    def refuse_if_same(self, source: object) -> None:
+        """Raises DeviceBusy when the source is this very head; a snapshot of it may be copied back."""
+        if isinstance(source, RbdDevice) and source.identity == self.identity:
+            raise DeviceBusy(f"{source.url} and {self.url} are the same image")
 
     def resize(self, size: int) -> None:
         """Makes the image longer or shorter; the caller has asked whether it may be cut."""

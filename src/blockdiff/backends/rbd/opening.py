@@ -15,7 +15,7 @@ from blockdiff.errors import DeviceError, InvalidInput, SnapshotNotFound
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from blockdiff._rbd import Image, IoCtx
+    from blockdiff._rbd import CephError, Image, IoCtx
     from blockdiff.backends.rbd.address import RbdAddress
 
 
@@ -56,7 +56,7 @@ def open_pool(address: RbdAddress) -> tuple[Connection, IoCtx, RbdAddress]:
     except native.CephError as error:
         if error.errno == errno.ENOENT:
             raise _missing(address, f"there is no pool {pool!r}") from error
-        raise failed(error, str(address), "open") from error
+        raise _failed(error, address, connection) from error
     if not known:
         raise _missing(address, f"there is no namespace {address.namespace!r} in the pool {pool!r}")
     return connection, ioctx, address
@@ -77,7 +77,7 @@ def open_image(address: RbdAddress, *, read_only: bool = True) -> Opened:
         if error.errno == errno.ENOENT:
             text = no_image(address, ioctx)
             raise NoImage(text, url=str(address), action="open", errno=errno.ENOENT) from error
-        raise failed(error, str(address), "open") from error
+        raise _failed(error, address, connection) from error
     # requests to OSDs end by themselves in time; what does not is held up by a lock that nobody gives back
     image.limit(3 * connection.timeout)
     try:
@@ -86,7 +86,7 @@ def open_image(address: RbdAddress, *, read_only: bool = True) -> Opened:
             image.set_snap(snap.id)
     except native.CephError as error:
         image.close()
-        raise failed(error, str(address), "open") from error
+        raise _failed(error, address, connection) from error
     except BaseException:
         image.close()
         raise
@@ -129,6 +129,12 @@ def refuse_snapshot(address: RbdAddress) -> None:
     """Snapshots cannot be written. InvalidInput."""
     if address.snapshot:
         raise InvalidInput(f"{address} is a snapshot, which nothing can be written to: name the image without @")
+
+
+def _failed(error: CephError, address: RbdAddress, connection: Connection) -> DeviceError:
+    trouble = failed(error, str(address), "open")
+    trouble.reason = connection.explain(error.errno) or trouble.reason
+    return trouble
 
 
 def _missing(address: RbdAddress, why: str) -> DeviceError:
