@@ -98,7 +98,7 @@ def test_a_user_of_another_pool(ceph):
     keyring = ceph.user("stranger", {"mon": "profile rbd", "osd": "profile rbd pool=other"})
     done = blockdiff("map", ceph.url(spec, id="stranger", keyring=keyring))
     assert done.returncode in {3, 5}
-    assert "permi" in done.stderr.lower()
+    assert "does not allow" in done.stderr
 
 
 def test_no_configuration_file(ceph, tmp_path):
@@ -122,10 +122,11 @@ def unreachable(request, ceph, tmp_path, silent):
     port = silent if request.param == "silent" else closed
     lines = ceph.conf.read_text().splitlines()
     path = tmp_path / "gone.conf"
-    path.write_text("\n".join(f"mon_host = [v2:127.0.0.1:{port}/0]" if "mon_host" in line else line for line in lines))
+    path.write_text("".join(f"mon_host = [v2:127.0.0.1:{port}/0]\n" if "mon_host" in at else f"{at}\n" for at in lines))
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["map", "verify", "copy"])
 def test_an_unreachable_monitor_is_no_hang(ceph, unreachable, command, tmp_path):
     url = f"rbd:{ceph.pool}/a?conf={unreachable}"
@@ -134,6 +135,7 @@ def test_an_unreachable_monitor_is_no_hang(ceph, unreachable, command, tmp_path)
     assert "monitor" in done.stderr or "cluster" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_stopped_monitor_is_no_hang(ceph):
     spec = ceph.image("a", MIB)
     ceph.stop_mon()
@@ -148,8 +150,7 @@ class TestTwoClusters:
         ceph.snapshot(a, "s")
         ceph_b.snapshot(b, "s")
         urls = ceph.url(a, "s"), ceph_b.url(b, "s")
-        for method in ("auto", "content"):
-            assert report("verify", "--method", method, *urls, expect=0)["identical"]
+        assert report("verify", *urls, expect=0)["complete"]
         ceph_b.write(b, MIB + 99, b"!")
         value = report("verify", ceph.url(a, "s"), ceph_b.url(b), expect=1)
         assert value["differences"] == [{"offset": MIB, "length": 4096, "class": "data"}]

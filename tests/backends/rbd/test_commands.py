@@ -53,19 +53,18 @@ class TestVerify:
         assert report("verify", ceph.url(spec), path, expect=0)["complete"]
         same_for_others(ceph, spec, path)
 
-    @pytest.mark.parametrize("method", ["content", "auto"])
-    def test_two_snapshots(self, ceph, method):
+    def test_two_snapshots(self, ceph):
         spec = ceph.image("a", SIZE, random_content())
         ceph.snapshot(spec, "s1")
         scribble(ceph, spec, SIZE, 3)
         ceph.snapshot(spec, "s2")
         a, b = ceph.content(f"{spec}@s1"), ceph.content(f"{spec}@s2")
         urls = ceph.url(spec, "s1"), ceph.url(spec, "s2")
-        assert found(report("verify", "--method", method, *urls, expect=1)) == oracle.differences(a, b)
+        assert found(report("verify", *urls, expect=1)) == oracle.differences(a, b)
 
     def test_holes_are_not_read(self, ceph):
         a, b = (ceph.image(name, 1 << 40, b"data" * 1000) for name in "ab")
-        value = report("verify", "--method", "content", ceph.url(a), ceph.url(b), expect=0)
+        value = report("verify", ceph.url(a), ceph.url(b), expect=0)
         assert value["bytes_read"] <= 16 * MIB
         assert {item["reason"] for item in value["skipped"]} == {"hole"}
 

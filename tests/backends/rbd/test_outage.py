@@ -56,11 +56,10 @@ def running():
             process.communicate()
 
 
-@pytest.mark.parametrize("method", ["content", "auto"])
-def test_an_osd_dies_during_a_verify(ceph, running, content, method):
+def test_an_osd_dies_during_a_verify(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     ceph.write(b, SIZE - 5, b"!")
-    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
     ceph.start_osd()
     code, value, err = job.end()
@@ -84,7 +83,7 @@ def test_an_osd_dies_during_a_copy_of_which_nothing_is_lost(ceph, running, conte
 
 def test_an_osd_stops_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd(signal=signal.SIGSTOP)
     with pytest.raises(AssertionError):
         assert job.process.wait(0) == 0
@@ -96,7 +95,7 @@ def test_an_osd_stops_for_a_while(ceph, running, content):
 
 def test_the_monitor_is_away_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.stop_mon()
     ceph.start_mon()
     code, value, err = job.end()
@@ -107,7 +106,7 @@ def test_the_monitor_is_away_for_a_while(ceph, running, content):
 @pytest.mark.slow
 def test_an_osd_that_does_not_come_back_is_no_hang(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd()
     code, value, err = job.end()
     assert code in {3, 5}, err
@@ -120,27 +119,23 @@ def test_a_full_cluster(ceph, content, tmp_path):
     source.write_bytes(content)
     b = ceph.image("b", SIZE)
     ceph.fill()
-    done = blockdiff("copy", source, ceph.url(b), timeout=LIMIT)
+    done = blockdiff("copy", source, ceph.url(b, timeout=5), timeout=LIMIT)
     assert done.returncode in {3, 5}
-    assert "full" in done.stderr or "space" in done.stderr
+    assert "FULL" in done.stderr
     ceph.empty()
     run("copy", "--changed", "--verify", source, ceph.url(b))
     assert ceph.content(b) == content
 
 
 @pytest.mark.parametrize("fault", ["shrunk", "deleted", "grown"])
-@pytest.mark.parametrize("method", ["content", "auto"])
-def test_the_image_changes_its_size_while_it_is_read(ceph, running, content, fault, method, tmp_path):
+@pytest.mark.parametrize("command", ["verify", "copy"])
+def test_the_image_changes_its_size_while_it_is_read(ceph, running, content, fault, command, tmp_path):
     """Objects that are gone read as zeroes: nothing may be called identical, or be copied, without a word."""
     zeroes = content[: SIZE // 2] + bytes(SIZE // 2)
     a = ceph.image("a", SIZE, content)
     other = tmp_path / "other.img"
     other.write_bytes(zeroes)
-    job = (
-        running("verify", "--method", method, ceph.url(a), other)
-        if method == "content"
-        else running("copy", ceph.url(a), tmp_path / "copy.img")
-    )
+    job = running(command, ceph.url(a), other if command == "verify" else tmp_path / "copy.img")
     if fault == "deleted":
         ceph.remove(a)
     else:
@@ -157,12 +152,12 @@ def test_the_snapshot_is_removed_while_it_is_read(ceph, running, content, comman
     ceph.write(a, 0, bytes(SIZE))
     other = ceph.image("b", SIZE, content[: SIZE // 2])
     target = tmp_path / "copy.img" if command == "copy" else ceph.url(other)
-    options = ("--method", "content") if command != "copy" else ()
+    options = ("--method", "content") if command == "diff" else ()
     job = running(command, *options, ceph.url(a, "s"), target)
     ceph.remove_snapshot(f"{a}@s")
     code, _, err = job.end()
     assert code == 3, err
-    assert "snapshot" in err
+    assert "removed" in err
 
 
 def test_a_client_that_is_shut_out_says_so(ceph, running, content, tmp_path):

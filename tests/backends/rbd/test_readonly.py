@@ -95,9 +95,7 @@ def test_a_user_who_may_only_read_suffices(ceph, image, tmp_path, mon):
     who = {"id": "reader", "keyring": keyring}
     assert diff(ceph.url(image, "s1", **who), ceph.url(image, "s2", **who)).extents == [(MIB, 4096, "data")]
     assert allocated(ceph.url(image, **who)).extents
-    for method in ("content", "auto"):
-        urls = ceph.url(image, "s1", **who), ceph.url(image, "s2", **who)
-        blockdiff("verify", "--method", method, *urls, expect=1)
+    blockdiff("verify", ceph.url(image, "s1", **who), ceph.url(image, "s2", **who), expect=1)
     copy = tmp_path / "copy.img"
     blockdiff("copy", ceph.url(image, "s2", **who), copy, expect=0)
     blockdiff("verify", ceph.url(image, "s2", **who), copy, expect=0)
@@ -110,7 +108,7 @@ def test_such_a_user_cannot_write(ceph, image, tmp_path):
     source.write_bytes(bytes(SIZE))
     done = blockdiff("copy", source, ceph.url(image, id="reader", keyring=keyring))
     assert done.returncode in {3, 5}
-    assert "permi" in done.stderr.lower() or "not permitted" in done.stderr.lower()
+    assert "does not allow" in done.stderr
     assert ceph.content(image) == content
 
 
@@ -124,8 +122,8 @@ class TestTargets:
         with undisturbed(ceph, image, mounted):
             refused = blockdiff("copy", self.source(tmp_path), ceph.url(image), expect=2)
             assert "in use" in refused.stderr
-            watcher = next(iter(ceph.watchers(image)))[0]
-            assert watcher.split("/")[0] in refused.stderr
+            (_, client), *_ = ceph.watchers(image)
+            assert f"client.{client}" in refused.stderr
         assert ceph.read(image, 0, 1) == b"a"
 
     def test_an_image_with_an_advisory_lock_is_refused(self, ceph, image, tmp_path):
