@@ -147,6 +147,7 @@ class Copy:
             self._target,
             options=self._options,
             size="ignore",
+            method="auto",
             only=self._only,
             progress=self._progress,
             command="copy",
@@ -191,6 +192,7 @@ class Copy:
             self._target,
             options=options,
             size="ignore",
+            method="auto",
             only=self._to_read_back(),
             shared=False,
             progress=self._progress,
@@ -206,9 +208,8 @@ class Copy:
             self.report.warnings.append(
                 f"{self._target.url} was read back through the page cache: {run.report.target.note}"
             )
-        self.report.extra.update(
-            verified=True, verified_bytes=run.report.bytes_compared + run.report.skipped.get("hole", 0)
-        )
+        proved = sum(run.report.skipped.get(reason, 0) for reason in ("hole", "osd-checksum"))
+        self.report.extra.update(verified=True, verified_bytes=run.report.bytes_compared + proved)
 
     def _to_read_back(self) -> Iterable[Extents] | None:
         """What was written; None for all. Ranges joined over gaps are cut to the list: the gaps need not be equal."""

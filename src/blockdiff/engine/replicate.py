@@ -163,7 +163,9 @@ class Replication:
         if not any(map(len, listed)):
             return []
         found: list[Extents] = []
-        verify_devices(base, self._target, options=self._options, only=listed, on_differences=found.append)
+        verify_devices(
+            base, self._target, options=self._options, method="auto", only=listed, on_differences=found.append
+        )
         return found
 
     def _compare_bases(self, ours: Device, theirs: Device) -> None:
@@ -175,7 +177,7 @@ class Replication:
         if self._trust:
             self.notes.append(f"the snapshots {self.base!r} of both sides were not compared (--trust-base)")
             return
-        report = verify_devices(ours, theirs, options=self._options, first=True, progress=self._progress)
+        report = verify_devices(ours, theirs, options=self._options, method="auto", first=True, progress=self._progress)
         if not report.identical:
             first = report.differences[0].offset if len(report.differences) else 0
             raise InvalidInput(
@@ -214,7 +216,7 @@ class Replication:
         with ExitStack() as stack:
             copied = self._target.at(self._source.snapshot)
             stack.callback(copied.close)
-            proof = verify_devices(self._source, copied, options=self._options, progress=self._progress)
+            proof = verify_devices(self._source, copied, options=self._options, method="auto", progress=self._progress)
         if not proof.identical:
             first = proof.differences[0] if len(proof.differences) else None
             where = f", first at offset {first.offset} (length {first.length})" if first else ""
