@@ -45,6 +45,38 @@ def test_the_pool_rbd_is_the_default(ceph):
     blockdiff("map", ceph.url("a"), expect=0)
 
 
+def test_an_image_by_its_id_and_in_the_trash(ceph):
+    spec = ceph.image("a", MIB, b"data")
+    ceph.snapshot(spec, "s")
+    other = ceph.image("b", MIB, b"data")
+    number = ceph.rbd_json("info", spec)["id"]
+    by_id = f"rbd:{ceph.pool}/?conf={ceph.conf}&image-id={number}"
+    at_snapshot = f"rbd:{ceph.pool}/@s?conf={ceph.conf}&image-id={number}"
+    for url in (by_id, at_snapshot):
+        report("verify", url, ceph.url(other), expect=0)
+    ceph.rbd("trash", "mv", spec)
+    missing = blockdiff("map", ceph.url(spec), expect=3)
+    assert f"image-id={number}" in missing.stderr
+    for url in (by_id, at_snapshot):
+        report("verify", url, ceph.url(other), expect=0)
+    ceph.write(other, 99, b"!")
+    report("verify", by_id, ceph.url(other), expect=1)
+    none = blockdiff("map", f"rbd:{ceph.pool}/?conf={ceph.conf}&image-id=123abc", expect=3)
+    assert "123abc" in none.stderr
+
+
+@pytest.mark.parametrize("timeout", ["2", "2.5", "0"])
+def test_a_time_limit_in_the_url(ceph, timeout):
+    blockdiff("map", ceph.url(ceph.image("a", MIB), timeout=timeout), expect=0)
+
+
+@pytest.mark.parametrize("value", ["7", "0"])
+def test_a_configured_time_limit(ceph, tmp_path, value):
+    path = tmp_path / "ceph.conf"
+    path.write_text(ceph.conf.read_text() + f"rados_osd_op_timeout = {value}\nclient_mount_timeout = 300\n")
+    blockdiff("map", f"rbd:{ceph.image('a', MIB)}?conf={path}", expect=0)
+
+
 @pytest.mark.parametrize(
     ("path", "named"),
     [

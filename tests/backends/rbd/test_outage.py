@@ -3,13 +3,14 @@
 import json
 import random
 import signal
+import time
 
 import pytest
 
 from tests.fixtures.cli import blockdiff, finish, start
 from tests.fixtures.rbd import MIB, run
 
-SIZE = 24 * MIB
+SIZE = 16 * MIB
 LIMIT = 120
 SLOW = ("--rate", "4M", "--progress", "json", "-o", "json")
 
@@ -85,8 +86,7 @@ def test_an_osd_stops_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     job = running("verify", ceph.url(a), ceph.url(b))
     ceph.kill_osd(signal=signal.SIGSTOP)
-    with pytest.raises(AssertionError):
-        assert job.process.wait(0) == 0
+    time.sleep(1.5)
     ceph.kill_osd(signal=signal.SIGCONT)
     code, value, err = job.end()
     assert code == 0, err
@@ -103,15 +103,15 @@ def test_the_monitor_is_away_for_a_while(ceph, running, content):
     assert value["identical"]
 
 
-@pytest.mark.slow
 def test_an_osd_that_does_not_come_back_is_no_hang(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
-    job = running("verify", ceph.url(a), ceph.url(b))
+    job = running("verify", ceph.url(a, timeout=2.5), ceph.url(b, timeout=2.5))
     ceph.kill_osd()
     code, value, err = job.end()
     assert code in {3, 5}, err
     assert not value["complete"]
     assert not value["identical"]
+    assert "did not answer" in value["error"]
 
 
 def test_a_full_cluster(ceph, content, tmp_path):
