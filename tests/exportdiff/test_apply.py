@@ -3,6 +3,8 @@
 import io
 import os
 import random
+import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -288,6 +290,50 @@ def test_a_pipe_is_checked_first_when_it_is_to_be_verified(pipe, tmp_path):
     with pytest.raises(InvalidInput):
         blockdiff.apply(["-"], target, verify=True)
     assert target.read_bytes() == b"unchanged"
+
+
+# ---- several writes at once ----
+
+
+class Far(Image):
+    """Each request is a round trip."""
+
+    driver = "there is one"
+
+    def __init__(self, data, *names):
+        super().__init__(data, *names)
+        self.threads, self.failing = set(), ()
+
+    def pwrite(self, data, offset):
+        time.sleep(0.001)
+        self.threads.add(threading.get_ident())
+        if offset in self.failing:
+            raise DeviceError("lost", url="x", action="write", offset=offset)
+        super().pwrite(data, offset)
+
+
+def test_a_far_image_is_written_by_several(files):
+    data = random.Random(1).randbytes(1 << 20)
+    records = [(i * 8192, data[i * 4096 : (i + 1) * 4096] if i % 3 else 4096) for i in range(256)]
+    specs = [Spec(3 << 20, tuple(records), "a", "b"), Spec(9 << 20, ((1 << 20, data * 6),), "b", "c")]
+    target = Far(b"old" * 1000, "a")
+    report = blockdiff.apply(files(specs), target)
+    middle = applied(b"old" * 1000, specs[0])
+    assert target.names["b"] == middle
+    assert target.data == applied(middle, specs[1])
+    assert len(target.threads) > 1
+    assert report.copied_bytes + report.zeroed_bytes == (1 << 20) * 7
+
+
+def test_an_error_of_one_write_ends_it_before_the_snapshot(files):
+    records = tuple((i * 8192, b"x" * 4096) for i in range(500))
+    target = Far(bytes(4 << 20), "a")
+    target.failing = {499 * 8192}
+    before = threading.active_count()
+    with pytest.raises(DeviceError, match="lost"):
+        blockdiff.apply(files([Spec(4 << 20, records, "a", "b")]), target)
+    assert list(target.names) == ["a"]
+    assert threading.active_count() == before
 
 
 # ---- trouble on the way ----

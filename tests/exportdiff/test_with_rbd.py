@@ -1,14 +1,17 @@
 """Against the real `rbd`: what it writes we read, what we write it reads, and both do the same to images."""
 
+import json
 import random
 import subprocess
 
 import pytest
 
 import blockdiff as api
-from tests.fixtures.cli import COMMAND, blockdiff
+from tests import oracle
+from tests.fixtures.cli import COMMAND, blockdiff, found
 from tests.fixtures.exportdiff import applied, parse
 from tests.fixtures.rbd import scribble
+from tests.fixtures.schemas import obeys
 
 MIB = 1 << 20
 SIZES = [6 * MIB, 6 * MIB, 4 * MIB + 512 * 7, 9 * MIB]  # after each snapshot: written, written, cut, grown
@@ -196,6 +199,39 @@ def test_a_chain_of_files_against_a_snapshot(ceph, history, diffs):
         blockdiff("verify", *diffs[: number + 1], ceph.url(spec, f"s{number}"), expect=0, timeout=120)
     done = blockdiff("verify", *diffs[:3], ceph.url(spec, "s1"), expect=1, timeout=120)
     assert "different" in done.stdout
+
+
+def test_a_chain_is_verified_by_checksums(ceph, history, diffs):
+    """The cluster sends digests, not data; what differs is read and named to the block."""
+    spec, contents = history
+    command = ["verify", "-o", "json", "--method", "osd-checksum", *diffs, ceph.url(spec, "s3")]
+    value = obeys(json.loads(blockdiff(*command, expect=0, timeout=120).stdout), "report")
+    assert value["checksummed_bytes"] > 0
+    assert value["target"]["bytes_by_path"].get("buffered", 0) < 1 << 20
+    assert value["source"]["bytes_by_path"]["buffered"] > 0
+    with open(diffs[3], "r+b") as file:
+        file.seek(-4000, 2)
+        byte = file.read(1)
+        file.seek(-4000, 2)
+        file.write(bytes([byte[0] ^ 1]))
+    changed = b""
+    for name in diffs:
+        changed = applied(changed, parse(name.read_bytes()))
+    value = json.loads(blockdiff(*command, expect=1, timeout=120).stdout)
+    assert found(value) == oracle.differences(changed, contents[3])
+    value = json.loads(blockdiff(*command, "--method", "content", expect=1, timeout=120).stdout)
+    assert found(value) == oracle.differences(changed, contents[3])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_methods_find_the_same(ceph, history, diffs, seed):
+    """Random damage to the image: both methods say the same as a naive comparison."""
+    spec, contents = history
+    scribble(ceph, spec, SIZES[-1], 100 + seed, count=4, longest=20_000)
+    truth = oracle.differences(contents[3], ceph.content(spec))
+    for method in ("content", "osd-checksum"):
+        command = ["verify", "-o", "json", "--method", method, *diffs, ceph.url(spec)]
+        assert found(json.loads(blockdiff(*command, expect=1, timeout=120).stdout)) == truth
 
 
 def test_an_exported_image_and_a_chain(ceph, history, diffs, tmp_path):

@@ -64,8 +64,10 @@ def open_source(source: str | list[str]) -> Any:
 def _may_be_stream(name: str) -> bool:
     """A look at the first bytes, without importing anything."""
     try:
+        if not os.path.isfile(name):
+            return False
         with open(name, "rb", buffering=0) as file:
-            return os.path.isfile(name) and file.read(11).startswith((b"rbd diff v", b"rbd image v"))
+            return file.read(11).startswith((b"rbd diff v", b"rbd image v"))
     except OSError:
         return False
 

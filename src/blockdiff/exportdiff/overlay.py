@@ -27,6 +27,8 @@ class OverlayDevice:
     ``snapshot`` is the name of the one that it is, where that is known. All it is given is its own, and closed with it.
     """
 
+    digest_by_reading = True  # what it is compared with may digest what this gives, rather than move its own bytes
+
     def __init__(
         self, base: Device | None, ranges: Ranges, size: int, *, snapshot: str = "", chain: Chain | None = None
     ) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ranges:
-    """Disjoint ascending ranges, each zero or data in one of the files; 29 bytes a range, shared by clones.
+    """Disjoint ascending ranges, each zero or data in one of the files, in columns that clones share.
 
     The descriptors are its own.
     """

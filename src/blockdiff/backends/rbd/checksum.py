@@ -32,6 +32,7 @@ from blockdiff._fast import (
 )
 from blockdiff.backends.rbd.call import library
 from blockdiff.backends.rbd.layout import Layout
+from blockdiff.backends.rbd.readsums import ReadSums
 from blockdiff.errors import DeviceError
 from blockdiff.units import format_size
 
@@ -72,7 +73,7 @@ def refusal(device: RbdDevice, other: Any) -> str | None:
             reason = _image_refusal(image)
             if reason:
                 return f"{image.url} {reason}"
-    if not hasattr(other, "facts") and other.fileno() is None:
+    if not hasattr(other, "facts") and other.fileno() is None and not getattr(other, "digest_by_reading", False):
         return f"{other.url} is neither an RBD image nor a file or block device"
     return None
 
@@ -211,9 +212,11 @@ class ChecksumPlan:
         self._sides = (self._side(source), self._side(target))
         self._totals: dict[int, int] = {}
 
-    def _side(self, device: Any) -> _Image | _File:
+    def _side(self, device: Any) -> _Image | _File | ReadSums:
         if hasattr(device, "facts"):
             return _Image(device, self._chunk, self._seeds, DEPTH)
+        if device.fileno() is None:
+            return ReadSums(device, self._chunk, self._seeds)
         return _File(device, self._chunk, self._seeds, self._options.read)
 
     def __iter__(self) -> Iterator[Extents]:
@@ -254,7 +257,7 @@ class ChecksumPlan:
         want = combine(self._wanted(task, SOURCE), self._wanted(task, TARGET), _WANTED)
         found: dict[int, Sums] = {}
         order = [0, 1] if number % 2 else [1, 0]  # so that both clusters have work all the time
-        for index in sorted(order, key=lambda index: isinstance(self._sides[index], _File)):
+        for index in sorted(order, key=lambda index: not isinstance(self._sides[index], _Image)):
             found[index] = self._sides[index].sums(want, index + 1, found.get(1 - index))
         return judge_sums(found[0], found[1], self._seeds)
 
