@@ -44,6 +44,9 @@ class DigestDevice(Protocol):
     def digest_refusal(self, other: Device) -> str | None:
         """Why it cannot be compared with this device by digests; None when it can."""
 
+    def digest_extents(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
+        """As ``extents``, without questions that cost as much as the digests will."""
+
     def digest_plan(
         self,
         source: Device,

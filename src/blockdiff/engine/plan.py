@@ -83,6 +83,12 @@ def _proved(batches: Iterable[Extents], url: str, start: int, end: int) -> Itera
         raise SourceError(f"the map of {url} ends at {at}, before {end}")
 
 
+def known_cheaply(device: Device, start: int, end: int) -> Iterator[Extents]:
+    """The map where digests will be asked for all that may be data: no dearer question is put before."""
+    cheap = getattr(device, "digest_extents", device.extents)
+    return _proved(cheap(start, end - start), device.url, start, end)
+
+
 def known_allocation(device: Device, start: int, end: int) -> Iterator[Extents]:
     """The map, with storage that is allocated but was never written (ZERO) told from holes where the device can."""
     unwritten = getattr(device, "unwritten", None)
@@ -107,15 +113,16 @@ def plan_compare(
     only: Iterable[Extents] | None = None,
     mark: Iterable[Extents] | None = None,
     strict: bool = False,
+    digests: bool = False,
 ) -> Iterator[Extents]:
     """The plan for comparing ``[start, end)`` of two devices.
 
     ``shared``: ranges of equal physical storage; ``only``: nothing else is judged; ``mark``: these ranges get SEG_MARK
     and granules are cut at their boundaries; ``strict``: holes are told from zeroes, and granules are cut where they
-    begin and end.
+    begin and end; ``digests``: what may be data will be asked for digests before it is read.
     """
     actions = combine_table(_strict_action, _FACTS, _FACTS) if strict else _ACTIONS
-    known = known_allocation if strict else known_extents
+    known = known_allocation if strict else known_cheaply if digests else known_extents
     maps = Merge(known(source, start, end), known(target, start, end), actions)
     plan: Iterator[Extents] = Merge(maps, shared, _SHARED) if shared else iter(maps)
     if not strict:

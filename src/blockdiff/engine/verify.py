@@ -70,6 +70,7 @@ class Verification:
             shared=ranges,
             only=only,
             strict=strict,
+            digests=digests is not None,
         )
         limit = RateLimit(self._options.rate) if self._options.rate else None
         self._digests = None

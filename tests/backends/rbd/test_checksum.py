@@ -157,6 +157,20 @@ def test_layouts(ceph, one, two, tmp_path):
     agree(write_image(tmp_path / "f", data), ceph.url(b), data, other)
 
 
+def test_without_object_maps(ceph):
+    """The OSDs are not asked twice: what is missing is found when digests are asked for."""
+    data = random_bytes(MIB).ljust(5 * MIB, b"\0") + random_bytes(MIB)
+    full = data.ljust(SIZE, b"\0")
+    a, b = (ceph.image(name, SIZE, features=("layering",)) for name in "ab")
+    for spec in (a, b):
+        ceph.on(spec, ("write", data[:MIB], 0), ("write", data[5 * MIB :], 5 * MIB), ("flush",))
+    report = agree(ceph.url(a), ceph.url(b), full, full)
+    assert report.bytes_read == 0
+    assert report.skipped == {METHOD: SIZE}
+    ceph.write(b, 9 * MIB, b"x")
+    agree(ceph.url(a), ceph.url(b), full, full[: 9 * MIB] + b"x" + full[9 * MIB + 1 :])
+
+
 def test_units_that_are_too_small(ceph):
     a = ceph.image("a", SIZE, b"a" * 5000, order=16, stripe_unit=2048, stripe_count=2)
     b = ceph.image("b", SIZE, b"a" * 5000)
