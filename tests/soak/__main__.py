@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import signal
 import sys
 
 from tests.soak.soak import Soak
@@ -19,6 +20,8 @@ def main():
     diffs = 10_000 if args.diffs is None and args.seconds is None else args.diffs
     print(f"seed {seed}", flush=True)
     soak = Soak(seed, reduce=not args.no_reduce, tell=lambda text: print(text, flush=True))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also in the background of a shell, which has them ignored
+        signal.signal(number, signal.default_int_handler)
     interrupted = False
     try:
         soak.run(diffs=diffs, seconds=args.seconds, first=args.first)

@@ -2,11 +2,23 @@
 
 import collections
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import blockdiff
+from blockdiff.backends.rbd import decide
 from blockdiff.extent import Kind
 
 METHODS = ("auto", "fast-diff", "byte", "content")
+
+
+class Missed(NamedTuple):
+    """A diff in which librbd itself, asked as everybody asks it, is wrong."""
+
+    way: str
+    base: str | None
+    target: str | None
+    text: str
+    smaller: bool
 
 
 @dataclass
@@ -111,7 +123,15 @@ class Judge:
             since = "from a snapshot" if base else "from nothing"
             self.tally.librbd[f"{way} {since}", "wrong" if wrong else "right"] += 1
             if wrong:
-                self.tally.missed.append((way, base, target, wrong))
+                self.tally.missed.append(Missed(way, base, target, wrong, self._smaller_between(base, target)))
+
+    def _smaller_between(self, base, target):
+        """Is there a snapshot between the two, of whatever namespace, that is smaller than both?"""
+        if base is None:
+            return False
+        devices = self._devices[base], self._devices[target]
+        between = decide.between(devices[1].all_snapshots(), devices[0].snap, devices[1].snap)
+        return any(snap.size < min(device.size for device in devices) for snap in between)
 
     def _fault(self, method, base, target, text):
         self.tally.faults.append(f"{method} {self._spec} {base or ''} -> {target or 'HEAD'}: {text}")

@@ -25,11 +25,12 @@ class Soak:
         self._kinds_told = set() if reduce else None
         self.tally, self.refused = Tally(), collections.Counter()
         self.histories, self.traps = 0, collections.Counter()
-        self._ceph, self._uses = None, 0
+        self._ceph, self._uses, self._told = None, 0, 0
 
     def run(self, *, diffs=None, seconds=None, first=0):
         """Until so many diffs are done or so much time has passed; the tally."""
-        end = time.monotonic() + seconds if seconds else None
+        started = time.monotonic()
+        end = started + seconds if seconds else None
         self._cluster = Cluster("--store", "memstore", "--size", "6G")
         # what the cluster refuses is counted here, and need not be told by librbd as well
         self._cluster.conf.write_text(
@@ -37,6 +38,7 @@ class Soak:
         )
         try:
             for number in itertools.count(first):
+                self._progress(started)
                 if diffs is not None and sum(self.tally.diffs.values()) >= diffs:
                     break
                 if end is not None and time.monotonic() >= end:
@@ -47,6 +49,13 @@ class Soak:
             self._cluster.close()
         return self.tally
 
+    def _progress(self, started):
+        """A line every five minutes."""
+        minutes = int(time.monotonic() - started) // 60
+        if minutes >= self._told + 5:
+            self._told = minutes
+            self._tell(f"{minutes} min: {sum(self.tally.diffs.values())} diffs, {len(self.tally.faults)} faults")
+
     def _one(self, number):
         history = random_history(random.Random(f"{self.seed}/{number}"))
         found = self._try(history, number)
@@ -54,8 +63,10 @@ class Soak:
         self.tally.add(found)
         for fault in found.faults:
             self._tell(f"FAULT OF BLOCKDIFF, history {number}: {fault}")
-        for kind in sorted({kind_of(history, way, base) for way, base, _, _ in found.missed}):
-            self.traps[kind] += 1
+        kinds = collections.Counter(kind_of(history, missed) for missed in found.missed)
+        for kind, count in sorted(kinds.items()):
+            self.traps[kind, "diffs"] += count
+            self.traps[kind, "histories"] += 1
             self._explain(number, history, kind)
         if found.faults:
             self._tell(f"  {history}\n  cut down: {self._cut(history, lambda tally: bool(tally.faults))}")
@@ -65,12 +76,14 @@ class Soak:
         if self._kinds_told is None or kind in self._kinds_told:
             return
         self._kinds_told.add(kind)
-        way = kind.split(",")[0]
-        cut = self._cut(history, lambda tally: any(missed[0] == way for missed in tally.missed))
-        missed = self._try(cut, 0, pairs=None).missed
+
+        def shown(tried):
+            return [missed for missed in self._try(tried, 0, pairs=None).missed if kind_of(tried, missed) == kind]
+
+        cut = reduced(history, shown)
         self._tell(f"librbd misses changes ({kind}), history {number}, cut down to: {cut}")
-        for _, base, target, text in [item for item in missed if item[0] == way][:2]:
-            self._tell(f"  {way} diff {base or 'of nothing'} -> {target or 'HEAD'}: {text}")
+        for missed in shown(cut)[:2]:
+            self._tell(f"  {missed.way} diff {missed.base} -> {missed.target or 'HEAD'}: {missed.text}")
 
     def _cut(self, history: History, wanted):
         return reduced(history, lambda tried: wanted(self._try(tried, 0, pairs=None)))
@@ -104,14 +117,14 @@ class Soak:
         yield f"  faults of blockdiff: {len(tally.faults)}"
         for (way, result), count in sorted(tally.librbd.items()):
             yield f"  librbd itself, {way}: {count} {result}"
-        for kind, count in sorted(self.traps.items()):
-            yield f"  histories in which librbd misses changes: {kind}: {count}"
+        for (kind, what), count in sorted(self.traps.items()):
+            yield f"  librbd misses changes: {kind}: {count} {what}"
         for what, count in sorted(self.refused.items()):
             yield f"  steps that the cluster refused: {what}: {count}"
 
 
-def kind_of(history, way, base):
-    """What may have been the cause: the words of the summary."""
-    names = {step[0] for step in history.steps}
-    causes = [word for word in ("rollback", "resize", "clone", "flatten", "deep-copy", "enable") if word in names]
-    return ", ".join([way, "from a snapshot" if base else "from nothing", *causes])
+def kind_of(history, missed):
+    """What the cause may be."""
+    rolled = any(step[0] == "rollback" for step in history.steps)
+    why = "a smaller snapshot in between" if missed.smaller else "a rollback" if rolled else "something else"
+    return f"{missed.way}, {why}"
