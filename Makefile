@@ -24,7 +24,7 @@ ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-slow bench bench-ci lint docs man asan build clean need-%
+.PHONY: help demo test test-quick test-slow soak-rbd bench bench-ci lint docs man asan build clean need-%
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: need-bench $(VENV)/.native $(VENV)/.bench $(BENCH_VENV)/.installed ## eve
 
 bench-ci: need-bench $(VENV)/.native $(VENV)/.bench $(BENCH_VENV)/.installed ## the small subset of it
 	$(BENCH_CI) $(T)
+
+soak-rbd: need-test $(VENV)/.native $(VENV)/.test ## random histories of RBD images, every diff checked; T="--diffs 10000 --seconds 600 --seed 7"
+	$(PY) -m tests.soak $(T)
 
 lint: $(VENV)/.native $(VENV)/.lint $(VENV)/.test ## ruff, mypy and shellcheck
 	$(VENV)/bin/ruff check .
