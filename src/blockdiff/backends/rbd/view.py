@@ -21,7 +21,8 @@ class View(NamedTuple):
     """``image`` speaks as ``_rbd.Image`` does and is set to ``snap`` (None: the head), where it has ``size`` bytes.
 
     ``facts`` are those of ``_rbd.Image.facts``, ``snaps`` all snapshots; ``at`` lends the image set to another one,
-    while ``image`` is not used, and ``flags_at`` gives the flags of its object map. ``errors`` are the exceptions of the binding; they carry an errno.
+    while ``image`` is not used, and ``flags_at`` gives the flags of its object map. ``errors`` are the exceptions of
+    the binding; they carry an errno.
     """
 
     image: Any
