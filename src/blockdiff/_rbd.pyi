@@ -47,6 +47,7 @@ class IoCtx:
     namespace: str
     def __init__(self, cluster: Cluster, pool: int, namespace: str = "") -> None: ...
     def set_read_snap(self, snap: int) -> None: ...
+    def exec(self, object: str, group: str, method: str, arguments: bytes) -> bytes: ...  # noqa: A002 - Ceph's word
     def namespace_exists(self, name: str) -> bool: ...
     def images(self) -> list[tuple[str, str]]: ...
     def trash(self) -> list[tuple[str, str]]: ...
@@ -81,6 +82,15 @@ class Image:
         from_snap: str | None,
         offset: int,
         length: int,
+        *,
+        include_parent: bool = True,
+        whole_object: bool = False,
+        cancel: Cancel | None = None,
+    ) -> Extents: ...
+    def diff_ranges(
+        self,
+        from_snap: str | None,
+        ranges: Extents,
         *,
         include_parent: bool = True,
         whole_object: bool = False,

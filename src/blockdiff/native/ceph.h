@@ -53,6 +53,7 @@ typedef struct {
     X(rados, int64_t, rados_ioctx_get_id, (rados_ioctx_t)) \
     X(rados, void, rados_ioctx_set_namespace, (rados_ioctx_t, const char *)) \
     X(rados, void, rados_ioctx_snap_set_read, (rados_ioctx_t, uint64_t)) \
+    X(rados, int, rados_exec, (rados_ioctx_t, const char *, const char *, const char *, const char *, size_t, char *, size_t)) \
     X(rados, rados_read_op_t, rados_create_read_op, (void)) \
     X(rados, void, rados_release_read_op, (rados_read_op_t)) \
     X(rados, void, rados_read_op_stat, (rados_read_op_t, uint64_t *, time_t *, int *)) \

@@ -58,6 +58,7 @@ cdef extern from "ceph.h" nogil:
         void rados_ioctx_destroy(rados_ioctx_t) noexcept nogil
         void rados_ioctx_set_namespace(rados_ioctx_t, const char *) noexcept nogil
         void rados_ioctx_snap_set_read(rados_ioctx_t, uint64_t) noexcept nogil
+        int rados_exec(rados_ioctx_t, const char *, const char *, const char *, const char *, size_t, char *, size_t) noexcept nogil
         void rbd_version(int *, int *, int *) noexcept nogil
         int rbd_open(rados_ioctx_t, const char *, rbd_image_t *, const char *) noexcept nogil
         int rbd_open_by_id(rados_ioctx_t, const char *, rbd_image_t *, const char *) noexcept nogil

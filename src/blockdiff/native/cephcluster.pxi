@@ -138,6 +138,21 @@ cdef class IoCtx:
         """Objects are read as they were at this snapshot."""
         ceph.rados_ioctx_snap_set_read(self.io, snap)
 
+    def exec(self, str object, str group, str method, bytes arguments):
+        """The answer (bytes) of a method of one of Ceph's object classes, run where the object is."""
+        cdef bytes object_ = text_of(object), group_ = text_of(group), method_ = text_of(method)
+        cdef const char *object_p = object_
+        cdef const char *group_p = group_
+        cdef const char *method_p = method_
+        cdef const char *data = arguments
+        cdef size_t length = len(arguments)
+        cdef char answer[4096]
+        cdef int rc
+        with nogil:
+            rc = ceph.rados_exec(self.io, object_p, group_p, method_p, data, length, answer, sizeof(answer))
+        check(rc, "rados_exec")
+        return answer[:rc]
+
     def namespace_exists(self, str name):
         cdef bytes name_ = text_of(name)
         cdef const char *name_p = name_

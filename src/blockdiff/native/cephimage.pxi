@@ -31,8 +31,7 @@ cdef extern from "rbdio.h" nogil:
     int bd_wait_some(bd_request *q, int ms)
     int64_t bd_take(bd_request *q)
     void bd_abandon(bd_request *q)
-    int bd_diff_found(uint64_t offset, size_t length, int exists, void *arg) noexcept
-    int bd_diff_sort(bd_diff *d)
+    int bd_diff_ranges(bd_diff *d, rbd_image_t image, const char *from_, const bd_extent *ranges, size_t n, int parent, int whole)
     int bd_no_progress(uint64_t done, uint64_t total, void *arg) noexcept
 
 SNAP_NAMESPACES = ("user", "group", "trash", "mirror")
@@ -263,27 +262,33 @@ cdef class Image:
     def diff(self, from_snap, uint64_t offset, uint64_t length, *, bint include_parent=True, bint whole_object=False,
              Cancel cancel=None):
         """Extents of ``[offset, offset + length)`` that changed since the snapshot of this name (None: are allocated),
-        as ``rbd_diff_iterate2`` gives them, sorted and joined: DATA, and ZERO where it says that nothing exists.
+        as ``rbd_diff_iterate2`` gives them, clipped, sorted and joined: DATA, and ZERO where it says that nothing exists.
         """
+        return self.diff_ranges(from_snap, Extents([(offset, length)]), include_parent=include_parent,
+                                whole_object=whole_object, cancel=cancel)
+
+    def diff_ranges(self, from_snap, ranges, *, bint include_parent=True, bint whole_object=False, Cancel cancel=None):
+        """The same of some ranges (ascending Extents), asked one after the other."""
         cdef rbd_image_t image = self._image()
         cdef bytes name_ = text_of(from_snap)
-        cdef const char *name_p = name_
         cdef const char *name = NULL
         cdef bd_diff diff
+        cdef Py_buffer view
         cdef int rc
         if from_snap is not None:
-            name = name_p
+            name = name_
         memset(&diff, 0, sizeof(diff))
         diff.sorted = 1
         if cancel is None:
             cancel = Cancel()
         diff.cancel = &cancel.flag
+        PyObject_GetBuffer(ranges, &view, PyBUF_SIMPLE)
         self.in_a_call[0] += 1
         with nogil:
-            rc = ceph.rbd_diff_iterate2(image, name, offset, length, include_parent, whole_object, bd_diff_found, &diff)
-            if rc >= 0 and bd_diff_sort(&diff) < 0:
-                diff.nomem = 1
+            rc = bd_diff_ranges(&diff, image, name, <const bd_extent *>view.buf, view.len // EXTENT_SIZE, include_parent,
+                                whole_object)
         self.in_a_call[0] -= 1
+        PyBuffer_Release(&view)
         try:
             if diff.nomem:
                 raise MemoryError()

@@ -223,19 +223,25 @@ typedef struct {
     bd_vec found;
     int sorted, nomem;
     volatile int *cancel;
+    int64_t lo, hi;               /* what was asked for: older releases give whole objects beyond it */
 } bd_diff;
 
 static int bd_diff_found(uint64_t offset, size_t length, int exists, void *arg)
 {
     bd_diff *d = (bd_diff *)arg;
+    int64_t lo = (int64_t)offset, hi = lo + (int64_t)length;
     if (*d->cancel)
         return -ECANCELED;
+    lo = lo < d->lo ? d->lo : lo;
+    hi = hi > d->hi ? d->hi : hi;
+    if (lo >= hi)
+        return 0;
     if (d->found.n) {
         const bd_extent *last = &d->found.items[d->found.n - 1];
-        if ((int64_t)offset < last->offset + last->length)
+        if (lo < last->offset + last->length)
             d->sorted = 0; /* striping: the extents come object by object */
     }
-    if (bd_push_joined(&d->found, (int64_t)offset, (int64_t)length, exists ? BD_KIND_DATA : BD_KIND_ZERO) < 0) {
+    if (bd_push_joined(&d->found, lo, hi - lo, exists ? BD_KIND_DATA : BD_KIND_ZERO) < 0) {
         d->nomem = 1;
         return -ENOMEM;
     }
@@ -278,6 +284,24 @@ static int bd_diff_sort(bd_diff *d)
 nomem:
     bd_free(&out);
     return -1;
+}
+
+/* The diffs of some ranges, one after the other, as one. 0 or -errno. */
+static int bd_diff_ranges(bd_diff *d, rbd_image_t image, const char *from, const bd_extent *ranges, size_t n, int parent, int whole)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (*d->cancel)
+            return -ECANCELED;
+        d->lo = ranges[i].offset;
+        d->hi = ranges[i].offset + ranges[i].length;
+        int rc = ceph.rbd_diff_iterate2(image, from, (uint64_t)d->lo, (uint64_t)ranges[i].length, (uint8_t)parent,
+                                        (uint8_t)whole, bd_diff_found, d);
+        if (rc < 0)
+            return rc;
+    }
+    if (bd_diff_sort(d) < 0)
+        d->nomem = 1;
+    return 0;
 }
 
 #endif

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from blockdiff._fast import Extents
 from blockdiff.backends.rbd.call import failed, library
 from blockdiff.errors import SnapshotNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from blockdiff._fast import Extents
-
-# Objects of one byte diff: with 4 MiB objects of 4 KiB extents that is some 3 MiB of memory at worst.
-PIECE_OBJECTS = 256
-WIDE_PIECE_OBJECTS = 1 << 20  # of a whole-object diff: one extent an object at worst, and most are joined
-LANES = 4  # pieces asked for at once: the answers of an OSD take longer than the questions
+# Objects of one byte diff: with 4 MiB objects of 4 KiB extents that is some 0.8 MiB of memory at worst.
+PIECE_OBJECTS = 64
+PIECE_RANGES = 4  # of one byte diff, apart from each other: librbd asks for them one after the other
+LANES = 16  # pieces asked for at once: the answers of an OSD take longer than the questions
+# Objects of one whole-object diff: one extent an object at worst, and most are joined. Each loads the maps of the whole
+# image, and then works on one processor.
+MIN_WIDE, MAX_WIDE, WIDE_LANES = 1 << 14, 1 << 20, 4
 
 
 class Question:
@@ -50,26 +54,32 @@ class Question:
         return self._whole(None, start, end, include_parent=False)
 
     def _whole(self, since: str | None, start: int, end: int, *, include_parent: bool = True) -> Iterator[Extents]:
-        step = WIDE_PIECE_OBJECTS * self._period
-        pieces = [(at, min(at + step, end)) for at in range(start, end, step)]
-        return self._ask(since, pieces, whole_object=True, include_parent=include_parent)
+        share = -(-(end - start) // self._period // WIDE_LANES)
+        pieces = _pieces(_one(start, end), min(MAX_WIDE, max(MIN_WIDE, share)) * self._period, 1)
+        return self._ask(since, pieces, WIDE_LANES, whole_object=True, include_parent=include_parent)
 
     def bytes_of(self, ranges: Iterable[Extents]) -> Iterator[Extents]:
         """By the OSDs: what changed in these ranges (ascending), which are widened to sets of objects."""
-        return self._ask(self._since, _pieces(ranges, PIECE_OBJECTS * self._period), whole_object=False)
+        pieces = _pieces(ranges, PIECE_OBJECTS * self._period, PIECE_RANGES)
+        return self._ask(self._since, pieces, LANES, whole_object=False)
 
     def _ask(
-        self, since: str | None, pieces: Iterable[tuple[int, int]], *, whole_object: bool, include_parent: bool = True
+        self,
+        since: str | None,
+        pieces: Iterable[Extents],
+        lanes: int,
+        *,
+        whole_object: bool,
+        include_parent: bool = True,
     ) -> Iterator[Extents]:
         cancel, image = library().Cancel(), self._image
         options = {"whole_object": whole_object, "include_parent": include_parent, "cancel": cancel}
 
-        def one(piece: tuple[int, int]) -> Extents:
-            start, end = piece
-            found: Extents = image.diff(since, start, end - start, **options)
-            return found.clip(start, end)  # older releases give whole objects beyond the piece
+        def one(piece: Extents) -> Extents:
+            found: Extents = image.diff_ranges(since, piece, **options)
+            return found
 
-        yield from _in_lanes(one, pieces, cancel.set, self._translate)
+        yield from _in_lanes(one, pieces, lanes, cancel.set, self._translate)
 
     def _translate(self, error: BaseException) -> BaseException:
         if not isinstance(error, self._errors):
@@ -93,39 +103,92 @@ def _widened(batches: Iterable[Extents], period: int, start: int, end: int) -> I
     return clip(align((batch.coalesce() for batch in plain), period), start, end)
 
 
-def _pieces(ranges: Iterable[Extents], step: int) -> Iterator[tuple[int, int]]:
+def _one(start: int, end: int) -> list[Extents]:
+    return [Extents([(start, end - start)])] if end > start else []
+
+
+def _pieces(ranges: Iterable[Extents], step: int, most: int) -> Iterator[Extents]:
+    """Cut at multiples of ``step``; a piece has that many bytes, and that many ranges, at most."""
+    piece: list[tuple[int, int]] = []
+    held = 0
     for batch in ranges:
         for offset, length, _ in batch:
             at, end = offset, offset + length
             while at < end:
                 stop = min(end, at - at % step + step)
-                yield at, stop
+                if piece and (len(piece) >= most or held + stop - at > step):
+                    yield Extents(piece)
+                    piece, held = [], 0
+                piece.append((at, stop - at))
+                held += stop - at
                 at = stop
+    if piece:
+        yield Extents(piece)
+
+
+class _Lanes:
+    """A few threads that work on calls; daemons, for one that hangs in a call must not keep the process."""
+
+    def __init__(self, call: Callable[[Extents], Extents], most: int) -> None:
+        self._call, self._most, self._count = call, most, 0
+        self._todo: queue.SimpleQueue[tuple[Extents, queue.SimpleQueue[Any]] | None] = queue.SimpleQueue()
+
+    def submit(self, piece: Extents) -> queue.SimpleQueue[Any]:
+        """Where the result, or what was raised, will be."""
+        if self._count < self._most:
+            self._count += 1
+            threading.Thread(target=self._work, name="rbd-diff", daemon=True).start()
+        result: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._todo.put((piece, result))
+        return result
+
+    def end(self) -> None:
+        """Nobody starts anything more."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._todo.get_nowait()
+        for _ in range(self._count):
+            self._todo.put(None)
+
+    def _work(self) -> None:
+        while (item := self._todo.get()) is not None:
+            piece, result = item
+            try:
+                result.put(self._call(piece))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, which raises it
+                result.put(error)
 
 
 def _in_lanes(
-    call: Callable[[tuple[int, int]], Extents],
-    pieces: Iterable[tuple[int, int]],
+    call: Callable[[Extents], Extents],
+    pieces: Iterable[Extents],
+    count: int,
     stop: Callable[[], None],
     translate: Callable[[BaseException], BaseException],
 ) -> Iterator[Extents]:
     """The answers in order, a few questions ahead. Left early, it stops what is still being asked."""
-    pool = ThreadPoolExecutor(LANES, thread_name_prefix="rbd-diff")
-    waiting: deque[Future[Extents]] = deque()
+    lanes = _Lanes(call, count)
+    waiting: deque[queue.SimpleQueue[Any]] = deque()
     complete = False
     try:
         for piece in pieces:
-            waiting.append(pool.submit(call, piece))
-            while len(waiting) >= 2 * LANES or (waiting and waiting[0].done()):
-                if len(found := waiting.popleft().result()):
-                    yield found
+            waiting.append(lanes.submit(piece))
+            while len(waiting) >= 2 * count or (waiting and not waiting[0].empty()):
+                yield from _taken(waiting)
         while waiting:
-            if len(found := waiting.popleft().result()):
-                yield found
+            yield from _taken(waiting)
         complete = True
     except Exception as error:
         raise translate(error) from error
     finally:
         if not complete:
             stop()
-        pool.shutdown(wait=complete, cancel_futures=True)
+        lanes.end()
+
+
+def _taken(waiting: deque[queue.SimpleQueue[Any]]) -> Iterator[Extents]:
+    found = waiting.popleft().get()
+    if isinstance(found, BaseException):
+        raise found
+    if len(found):
+        yield found

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from blockdiff._fast import Extents
-from blockdiff.backends.rbd import decide
+from blockdiff.backends.rbd import decide, header
 from blockdiff.backends.rbd.call import failed, library, patiently
 from blockdiff.backends.rbd.opening import Opened, Snap, open_image, snaps_of
 from blockdiff.backends.rbd.view import View, allocated, allocation_method, changes_since
@@ -163,24 +165,28 @@ class RbdDevice:
         """What happened since it was opened: a size that changed, in words. What vanished is an error: librbd reads
         zeroes where an image or a snapshot is not there any more.
         """
-        opened = self.opened
         try:
-            fresh = open_image(_by_id(self))
+            size = self._size_now()
         except (DeviceError, SnapshotNotFound) as error:
             if isinstance(error, DeviceError) and error.errno != errno.ENOENT:
                 raise
             raise DeviceError(
                 "it was removed meanwhile, so nothing that was read is sure", url=self.url, action="read"
             ) from error
-        try:
+        return "" if size == self.size else f"its size was {self.size} and is now {size}"
+
+    def _size_now(self) -> int:
+        opened, number = self.opened, self.facts["id"]
+        if number:
+            snap = opened.snap.id if opened.snap else 0
+            size: int = self._try(lambda: patiently(lambda: header.size_at(opened.ioctx, number, snap)), "read")
+            return size
+        with RbdDevice(open_image(self.address)) as fresh:
             if opened.snap is not None and (fresh.snap is None or fresh.snap.id != opened.snap.id):
                 raise DeviceError(
                     "the snapshot was removed meanwhile, and another has its name", url=self.url, action="read"
                 )
-            size = self._try(fresh.image.size, "read")
-        finally:
-            fresh.image.close()
-        return "" if size == self.size else f"its size was {self.size} and is now {size}"
+            return fresh.size
 
     def explain(self, code: int, *, writing: bool = False) -> str:
         """What an errno of a read or write means here; empty where the system's words are right."""
@@ -221,20 +227,35 @@ class RbdDevice:
             found = iter(allocated(view, start, end))
         return _with_holes(found, start, end)
 
-    def view(self) -> View:
-        """What metadata is asked of."""
+    def view(self, base: RbdDevice | None = None) -> View:
+        """What metadata is asked of; ``base`` is another snapshot of the image that is open."""
         errors = (library().CephError,)
-        return View(self.image, self.url, self.snap, self.size, self.facts, self._at, self.all_snapshots, errors)
+        at = partial(self._at, known=base)
+        return View(
+            self.image, self.url, self.snap, self.size, self.facts, at, self._flags_at, self.all_snapshots, errors
+        )
 
     @contextmanager
-    def _at(self, snap: Snap) -> Iterator[Any]:
+    def _at(self, snap: Snap, known: RbdDevice | None = None) -> Iterator[Any]:
         """Another handle of the image, set to a snapshot: setting this one would change what others read."""
-        other = open_image(_by_id(self).at(""))
+        if known is not None and known.snap == snap:
+            yield known.image
+            return
+        address = self.address.at("")
+        other = open_image(replace(address, image="", image_id=self.facts["id"]) if self.facts["id"] else address)
         try:
             self._try(lambda: other.image.set_snap(snap.id), "ask about a snapshot of")
             yield other.image
         finally:
             other.image.close()
+
+    def _flags_at(self, snap: Snap) -> int:
+        """By the image's header, which is one question where opening the image is a dozen."""
+        opened, number = self.opened, self.facts["id"]
+        if not number:  # images of format 1 have no object maps
+            return 0
+        flags: int = self._try(lambda: header.flags_at(opened.ioctx, number, snap.id), "ask for the flags of")
+        return flags
 
     def changes_refusal(self, base: object) -> str | None:
         """Why metadata cannot tell what changed against ``base``; None when it can. InvalidInput for a wrong order."""
@@ -246,7 +267,7 @@ class RbdDevice:
     def changes_since(self, base: RbdDevice, start: int, end: int, method: str) -> TrackedChanges:
         """The extents that changed since the snapshot ``base``; ``method`` auto or one of decide.METHODS."""
         assert base.snap is not None, "changes_refusal said so"
-        return changes_since(self.view(), base.snap, start, end, method)
+        return changes_since(self.view(base), base.snap, start, end, method)
 
     def digest_refusal(self, other: Device) -> str | None:
         """Why the OSDs' checksums cannot tell what is equal on the other device; None when they can."""
@@ -356,14 +377,6 @@ class RbdDevice:
         if self._handle is not None:
             trouble.reason = self.explain(error.errno, writing=action != "read") or trouble.reason
         raise trouble from error
-
-
-def _by_id(device: RbdDevice) -> Any:
-    """The address of the very image, whatever it is called now."""
-    from dataclasses import replace
-
-    number = device.facts["id"]
-    return replace(device.address, image="", image_id=number) if number else device.address
 
 
 def _with_holes(found: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:

@@ -71,4 +71,18 @@ class ForeignImage:
 
         self._image.diff_iterate(offset, length, from_snap, take, include_parent, whole_object)
         found.sort()  # striping: they come object by object
-        return Extents(found).coalesce()
+        return Extents(found).coalesce().clip(offset, offset + length)
+
+    def diff_ranges(
+        self,
+        from_snap: str | None,
+        ranges: Extents,
+        *,
+        include_parent: bool = True,
+        whole_object: bool = False,
+        cancel: object = None,
+    ) -> Extents:
+        """As ``_rbd.Image.diff_ranges``."""
+        options = {"include_parent": include_parent, "whole_object": whole_object}
+        parts = [self.diff(from_snap, offset, length, **options) for offset, length, _ in ranges]
+        return Extents(extent for part in parts for extent in part).coalesce()

@@ -96,8 +96,13 @@ class RbdSource:
     def _view(self, target: Snap | None) -> View:
         self._image.set_snap(0 if target is None else target.id)
         url = self._url if target is None else f"{self._url}@{target.name}"
-        image = self._image
-        return View(image, url, target, image.size(), image.facts(), self._at(target), self._snaps, self._errors)
+        image, at = self._image, self._at(target)
+
+        def flags_at(snap: Snap) -> int:
+            with at(snap):
+                return int(image.facts()["flags"])
+
+        return View(image, url, target, image.size(), image.facts(), at, flags_at, self._snaps, self._errors)
 
     def _at(self, target: Snap | None) -> Callable[[Snap], AbstractContextManager[Any]]:
         @contextmanager

@@ -21,7 +21,8 @@ class View(NamedTuple):
     """``image`` speaks as ``_rbd.Image`` does and is set to ``snap`` (None: the head), where it has ``size`` bytes.
 
     ``facts`` are those of ``_rbd.Image.facts``, ``snaps`` all snapshots; ``at`` lends the image set to another one,
-    while ``image`` is not used. ``errors`` are the exceptions of the binding; they carry an errno.
+    while ``image`` is not used, and ``flags_at`` gives the flags of its object map. ``errors`` are the exceptions of
+    the binding; they carry an errno.
     """
 
     image: Any
@@ -30,6 +31,7 @@ class View(NamedTuple):
     size: int
     facts: dict[str, Any]
     at: Callable[[Snap], AbstractContextManager[Any]]
+    flags_at: Callable[[Snap], int]
     snaps: Callable[[], list[Snap]]
     errors: tuple[type[Exception], ...]
 
@@ -47,11 +49,6 @@ class View(NamedTuple):
         with self.at(base) as image:
             asked = Question(image, None, period=self.period, url=self.url, errors=self.errors)
             return list(asked.existing(start, min(end, base.size)))
-
-    def flags_at(self, snap: Snap) -> int:
-        """The flags of another snapshot's object map."""
-        with self.at(snap) as image:
-            return int(image.facts()["flags"])
 
 
 class TrackedChanges:
