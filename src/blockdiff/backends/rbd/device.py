@@ -72,6 +72,7 @@ class RbdDevice:
         self.facts: dict[str, Any] = self._try(opened.image.facts, "open")
         self.size: int = self._try(opened.image.size, "open")
         self._capsule: Any = None
+        self._users_then: list[str] = []
 
     # ---- what it is ----
 
@@ -143,7 +144,7 @@ class RbdDevice:
 
     def in_use(self) -> str:
         """Who has the head open or locked, in words; empty for a snapshot, which nobody can write."""
-        found = self.users()
+        found = self._users_then = self.users()
         return "; ".join([*found, "a snapshot of it would stand still"]) if found else ""
 
     def users(self) -> list[str]:
@@ -173,7 +174,11 @@ class RbdDevice:
             raise DeviceError(
                 "it was removed meanwhile, so nothing that was read is sure", url=self.url, action="read"
             ) from error
-        return "" if size == self.size else f"its size was {self.size} and is now {size}"
+        if size != self.size:
+            return f"its size was {self.size} and is now {size}"
+        # also who removes it: its header is the last to go, and what it held reads as zeroes before
+        new = [who for who in self.users() if who not in self._users_then]
+        return f"it was {' and '.join(new)} meanwhile" if new else ""
 
     def _size_now(self) -> int:
         opened, number = self.opened, self.facts["id"]
