@@ -69,6 +69,7 @@ def test_an_osd_dies_during_a_verify(ceph, running, content):
     assert [item["offset"] for item in value["differences"]] == [SIZE - 4096]
 
 
+@pytest.mark.slow
 def test_an_osd_dies_during_a_copy_of_which_nothing_is_lost(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE)
     job = running("copy", ceph.url(a), ceph.url(b))
@@ -82,6 +83,7 @@ def test_an_osd_dies_during_a_copy_of_which_nothing_is_lost(ceph, running, conte
     assert ceph.lockers(b) == set()
 
 
+@pytest.mark.slow
 def test_an_osd_stops_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
@@ -93,6 +95,7 @@ def test_an_osd_stops_for_a_while(ceph, running, content):
     assert value["identical"]
 
 
+@pytest.mark.slow
 def test_the_monitor_is_away_for_a_while(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     job = running("verify", "--method", "content", ceph.url(a), ceph.url(b))
@@ -103,6 +106,7 @@ def test_the_monitor_is_away_for_a_while(ceph, running, content):
     assert value["identical"]
 
 
+@pytest.mark.slow
 def test_an_osd_that_does_not_come_back_is_no_hang(ceph, running, content):
     a, b = ceph.image("a", SIZE, content), ceph.image("b", SIZE, content)
     job = running("verify", "--method", "content", ceph.url(a, timeout=2.5), ceph.url(b, timeout=2.5))
@@ -114,6 +118,7 @@ def test_an_osd_that_does_not_come_back_is_no_hang(ceph, running, content):
     assert "did not answer" in value["error"]
 
 
+@pytest.mark.slow
 def test_a_full_cluster(ceph, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
@@ -127,6 +132,7 @@ def test_a_full_cluster(ceph, content, tmp_path):
     assert ceph.content(b) == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["image deleted", "snapshot removed"])
 def test_what_is_read_vanishes(ceph, running, content, fault, tmp_path):
     a = ceph.image("a", SIZE, content)
@@ -174,6 +180,7 @@ def test_an_interrupted_copy_leaves_no_lock(ceph, running, content, tmp_path):
     run("copy", "--changed", source, ceph.url(b))
 
 
+@pytest.mark.slow
 def test_after_a_killed_copy_the_next_one_takes_over(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)
