@@ -64,7 +64,7 @@ class TestVerify:
 
     def test_holes_are_not_read(self, ceph):
         a, b = (ceph.image(name, 1 << 40, b"data" * 1000) for name in "ab")
-        value = report("verify", ceph.url(a), ceph.url(b), expect=0)
+        value = report("verify", "--method", "content", ceph.url(a), ceph.url(b), expect=0)
         assert value["bytes_read"] <= 16 * MIB
         assert {item["reason"] for item in value["skipped"]} <= {"hole", "osd-checksum"}
 

@@ -38,12 +38,14 @@ class TestStriped(Conformance):
     layout: ClassVar = {"stripe_unit": 65536, "stripe_count": 3, "order": 17}
 
 
+@pytest.mark.slow
 class TestErasureCoded(Conformance):
     @pytest.fixture
     def cluster(self, ceph_ec):
         return ceph_ec
 
 
+@pytest.mark.slow
 class TestSnapshot(Conformance):
     writable = False
 
@@ -61,6 +63,7 @@ class TestSnapshot(Conformance):
         return make
 
 
+@pytest.mark.slow
 class TestClone(Conformance):
     @pytest.fixture
     def make(self, ceph):
