@@ -206,6 +206,13 @@ def test_snapshots_that_do_not_fit(files, names, what):
     assert (target.data, target.log) == (b"unchanged", [])
 
 
+@pytest.mark.parametrize("name", [b"\x80", b"\n"], ids=["no text", "control"])
+def test_names_that_no_snapshot_has(tmp_path, name):
+    (tmp_path / "d").write_bytes(v1(Spec(9, (), "a", "?")).replace(b"?", name))
+    with pytest.raises(InvalidInput, match="cannot be the name of a snapshot"):
+        blockdiff.apply([tmp_path / "d"], Image(b"unchanged", "a"))
+
+
 def test_going_on_after_a_failure(files):
     """What has its snapshot is left out; the rest is applied from there."""
     names = files([Spec(9, ((0, b"b"),), "a", "b"), Spec(9, ((5, b"c"),), "b", "c")])

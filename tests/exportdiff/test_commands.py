@@ -212,6 +212,15 @@ def test_interrupting_apply(tmp_path):
     assert b"is incomplete" in err
 
 
+def test_names_that_are_no_text_are_shown(tmp_path):
+    target = write_image(tmp_path / "image", bytes(9))
+    (tmp_path / "d").write_bytes(v1(Spec(9, (), "a", "?")).replace(b"?", b"\x80"))
+    assert "a -> \\udc80" in blockdiff("apply", "-v", tmp_path / "d", target, expect=0).stdout
+    obeys(json.loads(blockdiff("apply", "-o", "json", tmp_path / "d", target, expect=0).stdout), "apply")
+    blockdiff("merge", tmp_path / "d", "-o", tmp_path / "out", expect=0)
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "d").read_bytes()
+
+
 @pytest.mark.parametrize("names", [[], ["d0"]], ids=["none", "one"])
 def test_apply_wants_two_names(chain, tmp_path, names):
     assert "Missing argument 'DST'" in blockdiff("apply", *(tmp_path / name for name in names), expect=2).stderr

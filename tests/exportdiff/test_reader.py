@@ -99,6 +99,7 @@ WRONG = [
     pytest.param(V1 + b"s" + u64(1 << 63) + b"e", 12, "absurd", id="size"),
     pytest.param(V1 + b"f" + struct.pack("<I", 4097), 12, "4097 bytes", id="long name"),
     pytest.param(V1 + b"f" + struct.pack("<I", 3) + b"ab", 17, "within a snapshot name", id="name cut"),
+    pytest.param(V1 + b"t" + struct.pack("<I", 3) + b"a\0b", 12, "NUL", id="name with NUL"),
     pytest.param(V1 + SIZE + b"q", 21, "unknown record 'q'", id="tag"),
     pytest.param(V1 + SIZE + b"\x80", 21, r"unknown record '\\x80'", id="odd tag"),
     pytest.param(V1 + b"p" + u64(8), 12, "unknown record 'p'", id="p in v1"),
@@ -194,7 +195,7 @@ def test_round_trip(seed):
 MUTATED = [v1(FULL), v1(NEXT), v2(NEXT, protected=1), image([FULL, NEXT, HEAD], meta=[(b"k", b"v")])]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(st.integers(0, len(MUTATED) - 1), st.data())
 @example(0, None)
 def test_mutations_are_refused_or_right(which, data):
@@ -221,4 +222,7 @@ def test_mutations_are_refused_or_right(which, data):
         assert isinstance(error, InvalidInput)  # noqa: PT017 - both ways out are right
         return
     if stream.startswith(V1):
-        assert [parse(bytes(stream))._replace(from_name=specs[0].from_name, to_name=specs[0].to_name)] == specs
+        # names may be no text now, and a record of nothing changes nothing
+        said = parse(bytes(stream), names=False)
+        records = tuple(record for record in said.records if record[1])
+        assert [said._replace(records=records, from_name=specs[0].from_name, to_name=specs[0].to_name)] == specs

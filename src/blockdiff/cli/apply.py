@@ -12,6 +12,7 @@ from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import encode, write
 from blockdiff.errors import BlockdiffError
 from blockdiff.exportdiff.apply import Apply, ApplyReport
+from blockdiff.exportdiff.form import shown
 from blockdiff.exportdiff.opening import open_apply_target
 from blockdiff.units import format_size
 
@@ -100,7 +101,7 @@ def _result(report: ApplyReport, verbose: bool) -> list[str]:
     if report.verified:
         verdict += f"; verified: {report.verified_bytes:,} bytes read back identical"
     rows = [
-        f"{diff['file']}: {diff['from'] or 'nothing'} -> {diff['to'] or 'head'}, {diff['size']} bytes"
+        f"{diff['file']}: {shown(diff['from'], 'nothing')} -> {shown(diff['to'], 'head')}, {diff['size']} bytes"
         for diff in report.diffs
     ]
     return [verdict, *(rows if verbose else []), *(f"warning: {text}" for text in report.warnings)]

@@ -7,6 +7,7 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Name
 from blockdiff.cli.progress import make_progress
+from blockdiff.exportdiff.form import shown
 from blockdiff.exportdiff.merge import merge_streams
 from blockdiff.units import format_size
 
@@ -40,7 +41,7 @@ def command(diffs: tuple[str, ...], out: str, quiet: bool, progress_mode: str) -
     if not quiet:
         header = report.header
         click.echo(
-            f"merged: {report.diffs} diffs, {header.from_name or 'nothing'} -> {header.to_name or 'head'}, "
+            f"merged: {report.diffs} diffs, {shown(header.from_name, 'nothing')} -> {shown(header.to_name, 'head')}, "
             f"{format_size(report.data_bytes)} of data, {format_size(report.zero_bytes)} of zeroes",
             err=True,
         )

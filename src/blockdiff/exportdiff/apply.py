@@ -11,6 +11,7 @@ from blockdiff.engine.progress import NoProgress
 from blockdiff.engine.verify import Verification
 from blockdiff.errors import ContentsDoNotMatch, InvalidInput, SourceError
 from blockdiff.exportdiff.chain import STDIN, Chain, Links, open_file, open_stream, refuse_second_pipe
+from blockdiff.exportdiff.form import shown
 from blockdiff.exportdiff.layer import Layer
 from blockdiff.exportdiff.overlay import changes_of
 from blockdiff.exportdiff.reader import Reader
@@ -108,7 +109,9 @@ class Apply:
 
     def how_to_go_on(self) -> str:
         """What to do after an error, in words."""
-        done = ", ".join(f"{diff['from'] or 'nothing'} -> {diff['to'] or 'head'}" for diff in self.report.diffs)
+        done = ", ".join(
+            f"{shown(diff['from'], 'nothing')} -> {shown(diff['to'], 'head')}" for diff in self.report.diffs
+        )
         if done and self._target is not None and self._target.keeps_snapshots:
             return f"applied, with their snapshots, are {done}: run the command again with the diffs that follow"
         return "run the same command again: it writes everything once more"

@@ -35,6 +35,11 @@ class Piece(NamedTuple):
     position: int
 
 
+def shown(name: str | None, otherwise: str) -> str:
+    """A snapshot's name for people, whatever bytes a file has for one; ``otherwise`` where there is none."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name or otherwise)
+
+
 def is_stream(start: bytes) -> bool:
     """Whether a file that begins with these bytes is one of these streams, of this or any later version."""
     return start.startswith((b"rbd diff v", b"rbd image v"))

@@ -78,7 +78,10 @@ class Diff:
             raise self._in.broken(f"a snapshot name of {length} bytes: at most {form.MAX_NAME} were expected", at)
         if told not in (None, 4 + length):
             raise self._in.broken(f"record {_show(tag)} says that it has {told} bytes and has {4 + length}", at)
-        return self._in.take(length, "a snapshot name").decode("utf-8", "surrogateescape")
+        name = self._in.take(length, "a snapshot name")
+        if b"\0" in name:  # whoever takes it as a C string would see another name
+            raise self._in.broken("a snapshot name with a NUL character", at)
+        return name.decode("utf-8", "surrogateescape")
 
     def _protection(self, at: int) -> int:
         # rbd says 8 and writes 1 byte; who writes what he says is understood too

@@ -51,6 +51,9 @@ class Target:
             )
         if not self.keeps_snapshots:
             return
+        for name in filter(None, (header.from_name, header.to_name)):
+            if not name.isprintable():
+                raise InvalidInput(f"{name!r} cannot be the name of a snapshot of {self.device.url}")
         if first and header.from_name is not None and not self.device.has_snapshot(header.from_name):
             raise InvalidInput(
                 f"{self.device.url} has no snapshot {header.from_name!r}, which the changes begin from: "
