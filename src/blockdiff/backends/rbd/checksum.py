@@ -6,10 +6,10 @@ agree, or when both sides are zeroes there. Whatever is not certain is left to b
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -30,25 +30,21 @@ from blockdiff._fast import (
     judge_sums,
     split_plan,
 )
-from blockdiff.backends.rbd.call import library
-from blockdiff.backends.rbd.layout import Layout
+from blockdiff.backends.rbd.device import RbdDevice
+from blockdiff.backends.rbd.imagesums import ImageSums, image_refusal, layout_of
 from blockdiff.backends.rbd.readsums import ReadSums
-from blockdiff.errors import DeviceError
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
-    from blockdiff.backends.rbd.device import RbdDevice
     from blockdiff.engine.device import Device
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import RateLimit
 
-MIN_CHUNK = 4096
 TASK = 64 << 20  # bytes of a plan that a thread deals with at a time
 THREADS, DEPTH = 4, 16  # of each thread: as many operations are in flight on one cluster
-MIGRATING, DIRTY_CACHE = 1 << 9, 1 << 11  # features: the objects do not have all of the data
 SOURCE, TARGET = 1, 2  # bits of the kinds of wanted ranges
 
 _READS = {SOURCE: (SEG_COMPARE, SEG_DST_HOLE), TARGET: (SEG_COMPARE, SEG_SRC_HOLE)}
@@ -60,104 +56,18 @@ _PROVED = combine_table(
 )
 
 
-def layout_of(device: RbdDevice) -> Layout:
-    """Where the bytes of an image are."""
-    facts = device.facts
-    return Layout(facts["order"], device.size, facts["prefix"], facts["stripe_unit"], facts["stripe_count"])
-
-
 def refusal(device: RbdDevice, other: Any) -> str | None:
     """Why these two cannot be compared by digests of the OSDs; None when they can."""
     for image in (device, other):
-        if hasattr(image, "facts"):
-            reason = _image_refusal(image)
+        if isinstance(image, RbdDevice):
+            reason = image_refusal(image)
             if reason:
                 return f"{image.url} {reason}"
-    if not hasattr(other, "facts") and other.fileno() is None and not getattr(other, "digest_by_reading", False):
+    if isinstance(other, RbdDevice) or getattr(other, "digest_by_reading", False):
+        return None
+    if other.fileno() is None:
         return f"{other.url} is neither an RBD image nor a file or block device"
     return None
-
-
-def _image_refusal(image: RbdDevice) -> str:
-    features = image.facts["features"]
-    if image.facts["old_format"]:
-        return "is an image of the old format"
-    if features & MIGRATING:
-        return "is being migrated: its objects do not have all of the data"
-    if features & DIRTY_CACHE:
-        return "has a client's cache that is not written back"
-    if layout_of(image).stripe_unit < MIN_CHUNK:
-        return f"is striped in units of less than {MIN_CHUNK} bytes"
-    return ""
-
-
-class _Image:
-    """The digests of an image, by the OSDs. ``runs`` of its objects that gave none are counted by the reason."""
-
-    def __init__(self, device: RbdDevice, chunk: int, seeds: tuple[int, int], depth: int) -> None:
-        native, opened = library(), device.opened
-        self._device, self._chunk, self._layout = device, chunk, layout_of(device)
-        self._overlap, self._pool = device.facts["overlap"], device.facts["data_pool"]
-        self._cluster = opened.connection.cluster
-        ioctx = self._cluster.ioctx(self._pool, opened.ioctx.namespace)
-        if opened.snap is not None:
-            ioctx.set_read_snap(opened.snap.id)
-        timeout = opened.connection.timeout + 5  # after the cluster's own limit
-        self._sums = native.ObjectSums(ioctx, self._layout.prefix, 16, chunk, seeds, depth=depth, timeout=timeout)
-        self._parent = native.SUM_PARENT
-        self._lock = threading.Lock()
-        self.parents: set[int] = set()
-        self.failed: dict[int, int] = {}
-
-    def sums(self, want: Extents, bit: int, other: Sums | None) -> Sums:
-        """The digests of the wanted ranges; what the other side has does not matter."""
-        sums = Sums(want, bit, self._chunk)
-        runs = list(self._runs(want, bit))
-        self._sums.run(runs, sums)
-        self._count(runs, sums)
-        return sums
-
-    def _runs(self, want: Extents, bit: int) -> Iterator[tuple[int, int, int, int, bool]]:
-        index = 0
-        for extent in want:
-            if int(extent.kind) & bit:
-                for run in self._layout.runs(extent.offset, extent.length):
-                    first = index + (run.start - extent.offset) // self._chunk
-                    yield run.number, run.offset, run.length, first, run.start < self._overlap
-            index += extent.length // self._chunk
-
-    def _count(self, runs: list[tuple[int, int, int, int, bool]], sums: Sums) -> None:
-        lengths = sums.lengths
-        with self._lock:
-            for number, _, length, first, _ in runs:
-                code = lengths[first]
-                if code == self._parent:
-                    self.parents.add(number)
-                elif code < 0:
-                    self.failed[-code] = self.failed.get(-code, 0) + length
-
-    def check(self) -> None:
-        """The pool must still be there: objects of a pool that was deleted look like objects that never were."""
-        try:
-            self._cluster.pool_name(self._pool)
-        except library().CephError as error:
-            raise DeviceError(
-                "its pool was removed meanwhile, so nothing that was read is sure", url=self._device.url, action="read"
-            ) from error
-
-    def cancel(self) -> None:
-        self._sums.cancel()
-
-    def bytes_read(self) -> dict[str, int]:
-        return {}
-
-    @property
-    def objects(self) -> int:
-        return int(self._sums.objects)
-
-    @property
-    def operations(self) -> int:
-        return int(self._sums.operations)
 
 
 class _File:
@@ -183,6 +93,9 @@ class _File:
     def check(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def cancel(self) -> None:
         self._sums.cancel()
 
@@ -203,8 +116,8 @@ class ChecksumPlan:
         limit: RateLimit | None = None,
     ) -> None:
         self._plan, self._options, self._limit = plan, options, limit
-        images = [device for device in (source, target) if hasattr(device, "facts")]
-        self._chunk = min(MAX_SUM_CHUNK, *(layout_of(image).stripe_unit for image in images))  # type: ignore[arg-type]
+        images = [device for device in (source, target) if isinstance(device, RbdDevice)]
+        self._chunk = min(MAX_SUM_CHUNK, *(layout_of(image).stripe_unit for image in images))
         # a chunk that only one side has whole is read
         self._end = min(source.size, target.size) // self._chunk * self._chunk
         self._seeds = (secrets.randbits(64), secrets.randbits(64))
@@ -212,9 +125,9 @@ class ChecksumPlan:
         self._sides = (self._side(source), self._side(target))
         self._totals: dict[int, int] = {}
 
-    def _side(self, device: Any) -> _Image | _File | ReadSums:
-        if hasattr(device, "facts"):
-            return _Image(device, self._chunk, self._seeds, DEPTH)
+    def _side(self, device: Any) -> ImageSums | _File | ReadSums:
+        if isinstance(device, RbdDevice):
+            return ImageSums(device, self._chunk, self._seeds, DEPTH)
         if device.fileno() is None:
             return ReadSums(device, self._chunk, self._seeds)
         return _File(device, self._chunk, self._seeds, self._options.read)
@@ -223,23 +136,24 @@ class ChecksumPlan:
         from concurrent.futures import ThreadPoolExecutor
 
         waiting: deque[tuple[Extents, Future[Extents]]] = deque()
-        with ThreadPoolExecutor(self._threads, "checksum") as pool:
-            try:
-                for number, task in enumerate(self._tasks()):
-                    if task.totals().keys().isdisjoint(_CHECKED):
-                        yield task
-                        continue
-                    if self._limit is not None:
-                        self._limit.spend(task.total())
-                    waiting.append((task, pool.submit(self._verdicts, task, number)))
-                    while waiting and (len(waiting) > 2 * self._threads or waiting[0][1].done()):
-                        yield self._proved(*waiting.popleft())
-                while waiting:
+        with contextlib.ExitStack() as stack:
+            for side in self._sides:
+                stack.callback(side.close)
+            pool = stack.enter_context(ThreadPoolExecutor(self._threads, "checksum"))
+            stack.callback(self.close)
+            for number, task in enumerate(self._tasks()):
+                if task.totals().keys().isdisjoint(_CHECKED):
+                    yield task
+                    continue
+                if self._limit is not None:
+                    self._limit.spend(task.total())
+                waiting.append((task, pool.submit(self._verdicts, task, number)))
+                while waiting and (len(waiting) > 2 * self._threads or waiting[0][1].done()):
                     yield self._proved(*waiting.popleft())
-            finally:
-                self.close()
-        for side in self._sides:
-            side.check()
+            while waiting:
+                yield self._proved(*waiting.popleft())
+            for side in self._sides:
+                side.check()
 
     def _tasks(self) -> Iterator[Extents]:
         """What nothing is asked about, as it is; the rest in pieces."""
@@ -257,7 +171,7 @@ class ChecksumPlan:
         want = combine(self._wanted(task, SOURCE), self._wanted(task, TARGET), _WANTED)
         found: dict[int, Sums] = {}
         order = [0, 1] if number % 2 else [1, 0]  # so that both clusters have work all the time
-        for index in sorted(order, key=lambda index: not isinstance(self._sides[index], _Image)):
+        for index in sorted(order, key=lambda index: not isinstance(self._sides[index], ImageSums)):
             found[index] = self._sides[index].sums(want, index + 1, found.get(1 - index))
         return judge_sums(found[0], found[1], self._seeds)
 

@@ -76,6 +76,9 @@ class ReadSums:
     def check(self) -> None:
         """Nothing of it can vanish unseen."""
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
     def cancel(self) -> None:
         """Ends what is under way, soon."""
         self._cancelled = True
