@@ -16,6 +16,7 @@ VERSIONS = {
     "xxhsum": "--version",
     "blocksync-fast": "--version",
     "bdsync": "--version",
+    "rbd": "--version",
 }
 
 

@@ -28,7 +28,7 @@ def ordered(rows: Iterable[Row]) -> list[Row]:
 
 def figure(metric: str, value: float) -> str:
     unit = targets.UNITS[metric]
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 3
     return f"{value:.{digits}f}{'' if unit == 'x' else ' '}{unit}"
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MIB = 1 << 20
@@ -25,8 +25,15 @@ class Setting:
     sparse_data: int = 1 * GIB
     zero_size: int = 1 * GIB
     entries: int = 1_000_000  # extents of the in-process suites
+    rbd_thin: int = 1024 * GIB  # of a thin image
+    rbd_dense: int = 1 * GIB  # of an image with a change in every 8 KiB
     rounds: int = 7
     base: str = ""  # where the data goes; a directory that exists
+
+    @property
+    def rbd_size(self) -> int:
+        """Of a full image: an OSD needs longer for its bytes than a disk."""
+        return min(self.size, 2 * GIB)
 
 
 def flag(name: str) -> bool:
@@ -43,7 +50,8 @@ def load(*, quick: bool = False, keep: bool = False, gib: float = 0, rounds: int
     base = directory()
     if quick:
         size = size or 512 * MIB
-        return Setting(True, keep, size, size, 64 * GIB, 256 * MIB, 256 * MIB, rounds=rounds or 3, base=base)
+        small = Setting(True, keep, size, size, 64 * GIB, 256 * MIB, 256 * MIB, rounds=rounds or 3, base=base)
+        return replace(small, rbd_thin=64 * GIB, rbd_dense=64 * MIB)
     size = size or fitting()
     return Setting(False, keep, size, max(size, 4 * GIB), rounds=rounds or 7, base=base)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 EVERY = "*"
 READING = "blockdiff diff --method content"
 CONVERT = "qemu-img convert + compare"
-UNITS = {"cpu": "x", "wall": "x", "seconds": "s", "milliseconds": "ms", "rate": "M/s", "peak": "MiB"}
+UNITS = {"cpu": "x", "wall": "x", "seconds": "s", "milliseconds": "ms", "rate": "M/s", "peak": "MiB", "wire": "%"}
 LARGER_IS_BETTER = {"cpu", "wall", "rate"}  # ratios are theirs over ours
 
 
@@ -46,6 +46,20 @@ INTERSECT = "intersect of two sets of 1 M extents"
 SUBTRACT = "subtract of two sets of 1 M extents"
 SMALL, LARGE = "4 KiB", "2 MiB"
 
+RBD_THIN = "rbd: diff of a thin image, 500 objects changed"
+RBD_DENSE = "rbd: diff with a change in every 8 KiB"
+RBD_COLLECT = "rbd: the same, the library call only"
+RBD_FULL = "rbd: verify two full images, reading"
+RBD_SUMS = "rbd: verify two full images, osd-checksum"
+RBD_THIN_PAIR = "rbd: verify two thin images"
+RBD_READ = "rbd: read a full image"
+RBD_EXPORT = "rbd: copy a full image to a file"
+RBD_DELTA = "rbd: send 10 % changed to another image"
+RBD = (RBD_THIN, RBD_DENSE, RBD_COLLECT, RBD_FULL, RBD_SUMS, RBD_THIN_PAIR, RBD_READ, RBD_EXPORT, RBD_DELTA)
+RBD_DIFF, RBD_WHOLE, RBD_BINDING = "rbd diff", "rbd diff --whole-object", "Python binding, list"
+RBD_QEMU, RBD_TO_NULL, RBD_TO_FILE = "qemu-img compare rbd:", "rbd export to /dev/null", "rbd export"
+RBD_PIPE = "rbd export-diff, import-diff"
+
 TARGETS = (
     Target(hot(SMALL, 1), "cpu", "cmp", 1.5),
     Target(hot(SMALL, 1), "cpu", "qemu-img compare", 1.8),
@@ -64,6 +78,14 @@ TARGETS = (
     Target(UNION, "milliseconds", "", 50.0),
     Target(INTERSECT, "milliseconds", "", 50.0),
     Target(SUBTRACT, "milliseconds", "", 50.0),
+    Target(RBD_THIN, "wall", RBD_DIFF, 20.0),
+    Target(RBD_DENSE, "wall", RBD_DIFF, 1.0),
+    Target(RBD_COLLECT, "wall", RBD_BINDING, 1.7),
+    Target(RBD_FULL, "wall", RBD_QEMU, 1.3),
+    Target(RBD_SUMS, "cpu", RBD_QEMU, 10.0),
+    Target(RBD_SUMS, "wire", "", 0.05),
+    Target(RBD_THIN_PAIR, "wall", RBD_QEMU, 10.0),
+    Target(RBD_READ, "wall", RBD_TO_NULL, 1.1),
 )
 
 
@@ -74,6 +96,7 @@ def emit(name: str) -> str:
 ORDER = (
     *(hot(folios, workers) for folios in (SMALL, LARGE) for workers in (1, 2)),
     *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
+    *RBD,
 )
 
 
