@@ -74,14 +74,14 @@ class _Author:
         self.size, self.object, self.level = size, 1 << order, self.layout.level
         self.snaps, self.steps, self.names = {}, [], 0
         self.resizes = rng.random() < 0.6
-        self.rollbacks = rng.random() < 0.4
+        self.rollbacks = rng.random() < 0.5
 
     def write(self):
         rng = self.rng
         for _ in range(rng.randrange(3, 9)):
             for _ in range(rng.choice((0, 1, 2, 3, 5))):
                 self.change()
-            if rng.random() < 0.35:
+            if rng.random() < 0.45:
                 self.upheaval()
             self.snapshot()
         for _ in range(rng.choice((0, 0, 1, 3))):
@@ -113,7 +113,7 @@ class _Author:
     def upheaval(self):
         rng = self.rng
         kinds = ["remove", "remove", "features", "rebuild", "flatten", "clone", "clone", "deep-copy", "sparsify"]
-        kinds += ["mirror-snapshot"] + ["resize"] * (12 if self.resizes else 0) + ["rollback"] * (6 * self.rollbacks)
+        kinds += ["mirror-snapshot"] + ["resize"] * (12 if self.resizes else 0) + ["rollback"] * (14 * self.rollbacks)
         getattr(self, rng.choice(kinds).replace("-", "_"))()
 
     def snapshot(self):

@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import blockdiff
+from blockdiff import Snapshot, SnapshotPair
 from blockdiff.backends.rbd import decide
+from blockdiff.backends.rbd.source import RbdSource
 from blockdiff.extent import Kind
+from tests import oracle
 
-METHODS = ("auto", "fast-diff", "byte", "content")
+METHODS = ("auto", "fast-diff", "byte", "source", "content", "verify")
+SELDOM = {"source": 0.3, "content": 0.1, "verify": 0.2}  # how often these are taken
 
 
 class Missed(NamedTuple):
@@ -23,7 +27,10 @@ class Missed(NamedTuple):
 
 @dataclass
 class Tally:
-    """``diffs`` by method; ``faults`` are our own, each a text; ``librbd`` counts (way, right or wrong)."""
+    """``diffs`` by method, ``ways`` what else was counted; ``faults`` are our own, each a text.
+
+    ``librbd`` counts (way, right or wrong), ``missed`` has the wrong ones.
+    """
 
     diffs: collections.Counter = field(default_factory=collections.Counter)
     ways: collections.Counter = field(default_factory=collections.Counter)
@@ -46,11 +53,12 @@ class Judge:
         names = [snap["name"] for snap in ceph.on(spec, ("list_snaps",)) if snap["namespace"] == 0]
         self._points = [*names, None]
         self._contents = {name: ceph.content(f"{spec}@{name}" if name else spec) for name in self._points}
-        self._devices = {}
+        self._devices, self._source = {}, RbdSource.open(ceph.url(spec))
         for name in self._points:
             self._devices[name] = blockdiff.open_device(ceph.url(spec, name))
 
     def close(self):
+        self._source.close()
         for device in self._devices.values():
             device.close()
 
@@ -86,24 +94,36 @@ class Judge:
     def pair(self, base, target):
         a, b = self._contents[base], self._contents[target]
         for method in METHODS:
-            if method == "content" and self._rng.random() < 0.9:
+            if self._rng.random() >= SELDOM.get(method, 1):
                 continue
-            start, end = self._range(len(b))
+            start, end = self._range(len(b)) if method != "source" else (0, len(b))
             try:
-                extents = self._diff(base, target, method, start, end)
+                trouble = self._trouble(method, base, target, start, end)
             except blockdiff.UnsupportedOperation:
                 self.tally.ways["fast-diff refused"] += 1
                 continue
             self.tally.diffs[method] += 1
-            trouble = unsound(extents, a, b, start, end)
             if trouble:
                 self._fault(method, base, target, trouble)
         self._librbd(base, target, a)
 
-    def _diff(self, base, target, method, start, end):
-        options = {} if (start, end) == (0, len(self._contents[target])) else {"offset": start, "length": end - start}
-        records = blockdiff.diff(self._devices[base], self._devices[target], method=method, **options)
-        return [tuple(extent) for record in records for extent in record.extents]
+    def _trouble(self, method, base, target, start, end):
+        """What is wrong with what a method says."""
+        a, b = self._contents[base], self._contents[target]
+        devices = self._devices[base], self._devices[target]
+        if method == "verify":
+            report = blockdiff.verify(*devices)
+            self.tally.ways[f"verify by {report.method}"] += 1
+            found = [(offset, length, Kind(kind).label) for offset, length, kind in report.differences]
+            wanted = oracle.differences(a, b)
+            return "" if found == wanted else f"differences {found} and not {wanted}"[:2000]
+        if method == "source":
+            pair = SnapshotPair(Snapshot("", base), Snapshot("", target or ""))
+            records = self._source.records(pair)
+        else:
+            options = {} if (start, end) == (0, len(b)) else {"offset": start, "length": end - start}
+            records = blockdiff.diff(*devices, method=method, **options)
+        return unsound([tuple(extent) for record in records for extent in record.extents], a, b, start, end)
 
     def _range(self, size):
         """The whole image mostly, else an odd part of it that begins in both."""

@@ -114,6 +114,7 @@ class Soak:
         count = sum(tally.diffs.values())
         yield f"seed {self.seed}: {self.histories} histories, {count} diffs, librbd {_rbd.versions()[1]}"
         yield "  by method: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.diffs.items()))
+        yield "  of these: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.ways.items()))
         yield f"  faults of blockdiff: {len(tally.faults)}"
         for (way, result), count in sorted(tally.librbd.items()):
             yield f"  librbd itself, {way}: {count} {result}"

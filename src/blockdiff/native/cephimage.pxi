@@ -35,6 +35,7 @@ cdef extern from "rbdio.h" nogil:
     int bd_no_progress(uint64_t done, uint64_t total, void *arg) noexcept
 
 SNAP_NAMESPACES = ("user", "group", "trash", "mirror")
+cdef uint64_t HEAD = <uint64_t>-2  # CEPH_NOSNAP
 THICK = 1             # RBD_WRITE_ZEROES_FLAG_THICK_PROVISION
 DEF EXTENT_SIZE = 24
 
@@ -206,11 +207,12 @@ cdef class Image:
         return sorted(snaps)
 
     def set_snap(self, uint64_t snap):
-        """Reads and diffs are of this snapshot from now on."""
+        """Reads and diffs are of this snapshot from now on; 0 is the head."""
         cdef rbd_image_t image = self._image()
+        cdef uint64_t known = snap if snap else HEAD
         cdef int rc
         with nogil:
-            rc = ceph.rbd_snap_set_by_id(image, snap)
+            rc = ceph.rbd_snap_set_by_id(image, known)
         check(rc, "rbd_snap_set_by_id")
 
     def watchers(self):
