@@ -31,6 +31,7 @@ from blockdiff._fast import (
     split_plan,
 )
 from blockdiff.backends.rbd.call import library
+from blockdiff.backends.rbd.decide import MIGRATING
 from blockdiff.backends.rbd.layout import Layout
 from blockdiff.backends.rbd.readsums import ReadSums
 from blockdiff.errors import DeviceError
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 MIN_CHUNK = 4096
 TASK = 64 << 20  # bytes of a plan that a thread deals with at a time
 THREADS, DEPTH = 4, 16  # of each thread: as many operations are in flight on one cluster
-MIGRATING, DIRTY_CACHE = 1 << 9, 1 << 11  # features: the objects do not have all of the data
+DIRTY_CACHE = 1 << 11  # a feature: the objects do not have all of the data
 SOURCE, TARGET = 1, 2  # bits of the kinds of wanted ranges
 
 _READS = {SOURCE: (SEG_COMPARE, SEG_DST_HOLE), TARGET: (SEG_COMPARE, SEG_SRC_HOLE)}
