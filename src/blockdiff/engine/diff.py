@@ -99,7 +99,7 @@ class Diff:
             return "reflink" if wanted == "reflink" else "reflink+content"
         if wanted == "reflink":
             raise UnsupportedOperation(f"the method reflink cannot be used: {reason}")
-        self.fallback = reason
+        self.fallback = self.fallback or reason
         return "content"
 
     def _track(self, wanted: str) -> bool:
@@ -114,6 +114,8 @@ class Diff:
             return True
         if wanted in _TRACKED:
             raise UnsupportedOperation(f"the method {wanted} cannot be used: {reason}")
+        if hasattr(self._target, "changes_refusal"):
+            self.fallback, self.better = reason, "fast-diff"
         return False
 
     _tracked: TrackedExtents | None = None

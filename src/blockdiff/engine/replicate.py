@@ -9,8 +9,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.copy import Copy
 from blockdiff.engine.device import WritableDevice
+from blockdiff.engine.plan import whole
 from blockdiff.engine.stream import union
 from blockdiff.engine.verify import verify_devices
 from blockdiff.errors import ContentsDoNotMatch, DeviceBusy, InvalidInput, UnsupportedOperation
@@ -102,7 +104,8 @@ class Replication:
                 bases = [device.at(self.base) for device in (self._source, self._target)]
                 for device in bases:
                     stack.callback(device.close)
-                ranges = self._ranges(*bases, resumed=resumed)
+                ranges = list(self._ranges(*bases, resumed=resumed))
+                check_unchanged(*bases, warnings=self.notes)  # a base that was removed took the truth along
             report = self._write(ranges, resumed=resumed)
         self._target.create_snapshot(self._source.snapshot)
         self._target.set_note(None)
@@ -148,6 +151,8 @@ class Replication:
         changed = list(self._changes(self._target, theirs))
         if not resumed:
             changed = self._really_changed(theirs, changed)
+        # what was cut off there will grow as zeroes
+        changed = list(union(changed, whole(self._target.size, theirs.size)))
         count = sum(batch.total() for batch in changed)
         if count and not resumed and not self._force:
             raise DeviceBusy(

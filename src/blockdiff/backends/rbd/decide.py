@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from blockdiff.backends.rbd.opening import Snap
 
 OBJECT_MAP, FAST_DIFF = 1 << 3, 1 << 4  # features of an image (librbd: features.h)
+MIGRATING = 1 << 9
 OBJECT_MAP_INVALID, FAST_DIFF_INVALID = 1, 2  # flags of a head or snapshot (librbd.h)
 METHODS = ("fast-diff", "byte")
 HEAD = 1 << 63  # stands for the head where snapshot ids are compared: it is newer than all
@@ -42,6 +43,13 @@ def refuse_order(base: Snap | None, target: Snap | None) -> None:
             f"the base @{base.name} is newer than the target @{target.name}: write the older one first "
             "(--method content compares them in any order, by reading)"
         )
+
+
+def untracked(features: int) -> str:
+    """Why metadata says nothing at all about changes; empty where it does."""
+    if features & MIGRATING:
+        return "the image is being migrated, and what was not moved yet has no history there"
+    return ""
 
 
 def between(snaps: Iterable[Snap], base: Snap | None, target: Snap | None) -> list[Snap]:

@@ -267,7 +267,7 @@ class RbdDevice:
         if not isinstance(base, RbdDevice) or base.image_identity != self.image_identity:
             return "they are not snapshots of one RBD image"
         decide.refuse_order(base.snap, self.snap)
-        return None
+        return decide.untracked(self.facts["features"]) or None
 
     def changes_since(self, base: RbdDevice, start: int, end: int, method: str) -> TrackedChanges:
         """The extents that changed since the snapshot ``base``; ``method`` auto or one of decide.METHODS."""

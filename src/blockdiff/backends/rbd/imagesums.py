@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from blockdiff._fast import Extents, Sums
 from blockdiff.backends.rbd.call import library
+from blockdiff.backends.rbd.decide import MIGRATING
 from blockdiff.backends.rbd.device import RbdDevice
 from blockdiff.backends.rbd.layout import Layout
 from blockdiff.backends.rbd.opening import open_image
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     """Of an object: its number, offset, length; the index of the first chunk; whether a parent may have the data."""
 
 MIN_CHUNK = 4096
-MIGRATING, DIRTY_CACHE = 1 << 9, 1 << 11  # features: the objects do not have all of the data
+DIRTY_CACHE = 1 << 11  # a feature: a client has data that the objects do not have
 
 
 def layout_of(device: RbdDevice) -> Layout:

@@ -73,6 +73,8 @@ def changes_since(view: View, base: Snap, start: int, end: int, method: str = "a
     that is newer.
     """
     decide.refuse_order(base, view.snap)
+    if why := decide.untracked(view.facts["features"]):
+        raise UnsupportedOperation(f"it is not known what changed in {view.url}: {why}")
     chosen = decide.choose(method, "" if method == "byte" else _refusal(view, base))
     stop = min(end, view.size)
     gone = view.existed(base, start, stop) if chosen.method == "fast-diff" else []
