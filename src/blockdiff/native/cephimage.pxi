@@ -31,7 +31,7 @@ cdef extern from "rbdio.h" nogil:
     int bd_wait_some(bd_request *q, int ms)
     int64_t bd_take(bd_request *q)
     void bd_abandon(bd_request *q)
-    int bd_diff_ranges(bd_diff *d, rbd_image_t image, const char *from_, const bd_extent *ranges, size_t n, int parent, int whole)
+    int bd_diff_ranges(bd_diff *d, rbd_image_t image, const char *from_, uint64_t from_id, const bd_extent *ranges, size_t n, int parent, int whole)
     int bd_no_progress(uint64_t done, uint64_t total, void *arg) noexcept
 
 SNAP_NAMESPACES = ("user", "group", "trash", "mirror")
@@ -269,8 +269,11 @@ cdef class Image:
         return self.diff_ranges(from_snap, Extents([(offset, length)]), include_parent=include_parent,
                                 whole_object=whole_object, cancel=cancel)
 
-    def diff_ranges(self, from_snap, ranges, *, bint include_parent=True, bint whole_object=False, Cancel cancel=None):
-        """The same of some ranges (ascending Extents), asked one after the other."""
+    def diff_ranges(self, from_snap, ranges, *, bint include_parent=True, bint whole_object=False, Cancel cancel=None,
+                    uint64_t from_id=0):
+        """The same of some ranges (ascending Extents), asked one after the other. ``from_id`` is the number of the same
+        snapshot: a librbd that takes numbers is asked by it, so that no other snapshot of that name can take its place.
+        """
         cdef rbd_image_t image = self._image()
         cdef bytes name_ = text_of(from_snap)
         cdef const char *name = NULL
@@ -287,7 +290,7 @@ cdef class Image:
         PyObject_GetBuffer(ranges, &view, PyBUF_SIMPLE)
         self.in_a_call[0] += 1
         with nogil:
-            rc = bd_diff_ranges(&diff, image, name, <const bd_extent *>view.buf, view.len // EXTENT_SIZE, include_parent,
+            rc = bd_diff_ranges(&diff, image, name, from_id, <const bd_extent *>view.buf, view.len // EXTENT_SIZE, include_parent,
                                 whole_object)
         self.in_a_call[0] -= 1
         PyBuffer_Release(&view)

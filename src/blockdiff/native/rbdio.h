@@ -286,16 +286,20 @@ nomem:
     return -1;
 }
 
-/* The diffs of some ranges, one after the other, as one. 0 or -errno. */
-static int bd_diff_ranges(bd_diff *d, rbd_image_t image, const char *from, const bd_extent *ranges, size_t n, int parent, int whole)
+/* The diffs of some ranges, one after the other, as one. The base is from_id where librbd takes numbers, which no other
+ * snapshot ever has; else the name from. 0 or -errno. */
+static int bd_diff_ranges(bd_diff *d, rbd_image_t image, const char *from, uint64_t from_id, const bd_extent *ranges, size_t n,
+                          int parent, int whole)
 {
     for (size_t i = 0; i < n; i++) {
         if (*d->cancel)
             return -ECANCELED;
         d->lo = ranges[i].offset;
         d->hi = ranges[i].offset + ranges[i].length;
-        int rc = ceph.rbd_diff_iterate2(image, from, (uint64_t)d->lo, (uint64_t)ranges[i].length, (uint8_t)parent,
-                                        (uint8_t)whole, bd_diff_found, d);
+        uint64_t at = (uint64_t)d->lo, length = (uint64_t)ranges[i].length;
+        int rc = from_id && ceph.rbd_diff_iterate3
+                     ? ceph.rbd_diff_iterate3(image, from_id, at, length, (uint8_t)parent, (uint8_t)whole, bd_diff_found, d)
+                     : ceph.rbd_diff_iterate2(image, from, at, length, (uint8_t)parent, (uint8_t)whole, bd_diff_found, d);
         if (rc < 0)
             return rc;
     }

@@ -25,15 +25,25 @@ MIN_WIDE, MAX_WIDE, WIDE_LANES = 1 << 14, 1 << 20, 4
 
 
 class Question:
-    """What is asked of librbd: changes since the snapshot named ``since`` (None: what is allocated).
+    """What is asked of librbd: changes since the snapshot named ``since``, whose number is ``since_id`` (None: what is
+    allocated).
 
     ``image`` speaks as ``_rbd.Image`` does, or the distribution's ``rbd.Image`` behind an adapter. ``period`` is the
     bytes of a set of objects: pieces are cut there.
     """
 
-    def __init__(self, image: Any, since: str | None, *, period: int, url: str, errors: tuple[type, ...]) -> None:
+    def __init__(
+        self,
+        image: Any,
+        since: str | None,
+        *,
+        period: int,
+        url: str,
+        errors: tuple[type, ...],
+        since_id: int = 0,
+    ) -> None:
         self._image, self._since, self._url, self._errors = image, since, url, errors
-        self._period = period
+        self._period, self._since_id = period, since_id
 
     def whole(self, start: int, end: int, gone: Iterable[Extents] = ()) -> Iterator[Extents]:
         """By object maps, in objects: what is allocated, or all that may have changed.
@@ -73,7 +83,9 @@ class Question:
         include_parent: bool = True,
     ) -> Iterator[Extents]:
         cancel, image = library().Cancel(), self._image
-        options = {"whole_object": whole_object, "include_parent": include_parent, "cancel": cancel}
+        options: dict[str, Any] = {"whole_object": whole_object, "include_parent": include_parent, "cancel": cancel}
+        if since is not None:
+            options["from_id"] = self._since_id
 
         def one(piece: Extents) -> Extents:
             found: Extents = image.diff_ranges(since, piece, **options)

@@ -81,8 +81,9 @@ class ForeignImage:
         include_parent: bool = True,
         whole_object: bool = False,
         cancel: object = None,
+        from_id: int = 0,
     ) -> Extents:
-        """As ``_rbd.Image.diff_ranges``."""
+        """As ``_rbd.Image.diff_ranges``; the bindings take names only."""
         options = {"include_parent": include_parent, "whole_object": whole_object}
         parts = [self.diff(from_snap, offset, length, **options) for offset, length, _ in ranges]
         return Extents(extent for part in parts for extent in part).coalesce()

@@ -40,9 +40,10 @@ class View(NamedTuple):
         """Bytes of a set of objects: what a range is widened to before object by object is asked."""
         return int(self.facts["object_size"] * self.facts["stripe_count"])
 
-    def question(self, since: str | None) -> Question:
+    def question(self, since: Snap | None) -> Question:
         """Asks librbd what changed here since a snapshot of the image (None: what is allocated)."""
-        return Question(self.image, since, period=self.period, url=self.url, errors=self.errors)
+        name, number = (None, 0) if since is None else (since.name, since.id)
+        return Question(self.image, name, period=self.period, url=self.url, errors=self.errors, since_id=number)
 
     def existed(self, base: Snap, start: int, end: int) -> list[Extents]:
         """The objects that the image had at an older snapshot, as its object map says."""
@@ -78,7 +79,7 @@ def changes_since(view: View, base: Snap, start: int, end: int, method: str = "a
     chosen = decide.choose(method, "" if method == "byte" else _refusal(view, base))
     stop = min(end, view.size)
     gone = view.existed(base, start, stop) if chosen.method == "fast-diff" else []
-    found = _ask(view, base.name, start, stop, chosen.method, gone)
+    found = _ask(view, base, start, stop, chosen.method, gone)
     warnings = [f"the sizes differ: @{base.name} has {base.size} bytes, {view.url} has {view.size}"]
     growth = Extents([(lo, stop - lo, Kind.ZERO)]) if (lo := max(start, base.size)) < stop else Extents()
     return TrackedChanges(chosen.method, chosen.why, _joined(found, growth), warnings if base.size != view.size else [])
@@ -100,7 +101,7 @@ def _no_map(view: View) -> str:
 
 
 def _ask(
-    view: View, since: str | None, start: int, end: int, method: str, gone: Iterable[Extents] = ()
+    view: View, since: Snap | None, start: int, end: int, method: str, gone: Iterable[Extents] = ()
 ) -> Iterator[Extents]:
     question = view.question(since)
     if method == "fast-diff":
