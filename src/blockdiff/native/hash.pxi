@@ -106,7 +106,7 @@ cdef class FileSums:
         fd, dfd, size, align, mode = side
         memset(&self.f, 0, sizeof(self.f))
         self.f.fd, self.f.dfd, self.f.size, self.f.align = fd, dfd, size, max(align, 1)
-        self.f.always_direct = mode == "direct"
+        self.f.always_direct = mode == "direct" and dfd >= 0
         self.f.never_direct = mode in ("buffered", "mmap")
 
     def run(self, Sums out not None, seeds, Sums other=None):

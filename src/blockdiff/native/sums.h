@@ -123,8 +123,7 @@ static int bd_sum_direct(const bd_sum_file *f, int64_t offset)
     return cached * 100 < (end - start) * 94;
 }
 
-/* Reads whole chunks; one that cannot be read past the cache is tried through it only where that refuses, never where
- * the medium fails. */
+/* Reads whole chunks. The cache serves where reading past it is refused, never where the medium fails. */
 static int bd_sum_fill(bd_sum_file *f, unsigned char *buf, int64_t offset, int64_t length, int direct)
 {
     if (direct && offset % f->align == 0 && length % f->align == 0) {
@@ -135,6 +134,8 @@ static int bd_sum_fill(bd_sum_file *f, unsigned char *buf, int64_t offset, int64
             return rc;
         }
     }
+    if (f->always_direct)
+        return EINVAL;            /* the cache may be stale: not known, so read by who knows what to do */
     int rc = bd_sum_read(f->fd, buf, length, offset);
     if (rc == 0)
         __atomic_add_fetch(&f->bytes[1], length, __ATOMIC_RELAXED);

@@ -21,6 +21,7 @@ from tests.fixtures.cli import report as run
 from tests.fixtures.images import write_image
 from tests.fixtures.inprocess import found, memory, verify
 from tests.fixtures.rbd import MIB, scribble
+from tests.fixtures.schemas import obeys
 
 SIZE = 12 * MIB
 CHUNK = 65536
@@ -439,6 +440,7 @@ def test_the_command_line(ceph, tmp_path):
     data = random_bytes(SIZE)
     a, b = ceph.url(ceph.image("a", SIZE, data)), ceph.url(ceph.image("b", SIZE, flipped(data, 5)))
     value = run("verify", a, b, expect=1)
+    obeys(value, "report")
     assert value["method"] == METHOD
     assert value["skipped"] == [{"reason": METHOD, "bytes": SIZE - CHUNK}]
     assert (value["checksummed_bytes"], value["fallback_bytes"], value["fallback_reasons"]) == (SIZE, 0, [])

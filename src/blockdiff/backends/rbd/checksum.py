@@ -36,7 +36,7 @@ from blockdiff.backends.rbd.readsums import ReadSums
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from concurrent.futures import Future
 
     from blockdiff.engine.device import Device
@@ -124,6 +124,7 @@ class ChecksumPlan:
         self._threads = min(options.workers or THREADS, THREADS)
         self._sides = (self._side(source), self._side(target))
         self._totals: dict[int, int] = {}
+        self._running: Generator[Extents, None, None] | None = None
 
     def _side(self, device: Any) -> ImageSums | _File | ReadSums:
         if isinstance(device, RbdDevice):
@@ -133,6 +134,10 @@ class ChecksumPlan:
         return _File(device, self._chunk, self._seeds, self._options.read)
 
     def __iter__(self) -> Iterator[Extents]:
+        self._running = self._answers()
+        return self._running
+
+    def _answers(self) -> Generator[Extents, None, None]:
         from concurrent.futures import ThreadPoolExecutor
 
         waiting: deque[tuple[Extents, Future[Extents]]] = deque()
@@ -140,7 +145,7 @@ class ChecksumPlan:
             for side in self._sides:
                 stack.callback(side.close)
             pool = stack.enter_context(ThreadPoolExecutor(self._threads, "checksum"))
-            stack.callback(self.close)
+            stack.callback(self._cancel)
             for number, task in enumerate(self._tasks()):
                 if task.totals().keys().isdisjoint(_CHECKED):
                     yield task
@@ -187,10 +192,15 @@ class ChecksumPlan:
         unsure = touched.subtract(verdicts.only(SUM_EQUAL)).align(max(self._chunk, self._options.granularity))
         return combine(task, unsure, _PROVED)
 
-    def close(self) -> None:
-        """Ends what is under way."""
+    def _cancel(self) -> None:
         for side in self._sides:
             side.cancel()
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self._cancel()
+        if self._running is not None:
+            self._running.close()
 
     def bytes_read(self, side: int) -> dict[str, int]:
         """Bytes of a file that were digested here, by path."""
