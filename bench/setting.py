@@ -33,7 +33,7 @@ class Setting:
     @property
     def rbd_size(self) -> int:
         """Of a full image: an OSD needs longer for its bytes than a disk."""
-        return min(self.size, 2 * GIB)
+        return min(self.size, 256 * MIB if self.quick else 2 * GIB)
 
 
 def flag(name: str) -> bool:

@@ -40,6 +40,12 @@ def images(chosen: Setting, found: Result) -> Iterator[Images]:
     made.close()
 
 
+@pytest.fixture
+def unhurried(chosen: Setting) -> None:
+    if chosen.quick:
+        pytest.skip("not in the quick subset")
+
+
 def compared(images: Images, found: Result, first: str, second: str, size: int) -> list[Command]:
     """qemu-img compare of the two, where it can."""
     why = rbd_peers.qemu_refusal()
@@ -92,6 +98,7 @@ def test_checksums(race: Racer, found: Result, images: Images, chosen: Setting) 
     found.add(targets.RBD_SUMS, "wire", 100 * statistics.median(wire) / (2 * size))
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_thin_pair(race: Racer, found: Result, images: Images, chosen: Setting) -> None:
     size = chosen.rbd_thin
     for name in ("thin", "thin-b"):
@@ -110,6 +117,7 @@ def test_read(race: Racer, found: Result, images: Images, chosen: Setting) -> No
     race(targets.RBD_READ, ours, [rbd_peers.export_to_null(images, name)])
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_export(race: Racer, found: Result, images: Images, store: Store, chosen: Setting) -> None:
     name = images.full("full-a", chosen.rbd_size)
     found.note(targets.RBD_EXPORT, f"{cache.named(chosen.rbd_size)}; ours ends with fsync, rbd export does not")
@@ -117,6 +125,7 @@ def test_export(race: Racer, found: Result, images: Images, store: Store, chosen
     race(targets.RBD_EXPORT, files.ours(), [files.rbd_export()])
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_delta(race: Racer, found: Result, images: Images, chosen: Setting) -> None:
     size = chosen.rbd_size
     changed = sum(length for _, length in images.changed("full-a", size))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from blockdiff.errors import InvalidInput
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from blockdiff.locator import Locator
 
 FORM = "rbd:[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]"
+_ORDINARY = str.maketrans("", "", string.ascii_letters + string.digits + "_-.")
 _OPTIONS = ("conf", "id", "keyring", "cluster", "image-id", "timeout")
 _SHOWN = (("conf", "conf"), ("id", "user"), ("keyring", "keyring"), ("cluster", "cluster"), ("image-id", "image_id"))
 
@@ -44,7 +45,7 @@ class RbdAddress:
         parts = [self.pool, self.namespace] if self.namespace else [self.pool] if self.pool else []
         name = "/".join(_quoted(part) for part in [*parts, self.image])
         text = f"rbd:{name}" + (f"@{_quoted(self.snapshot)}" if self.snapshot else "")
-        options = [f"{key}={quote(value, safe='/:.,@')}" for key, field in _SHOWN if (value := getattr(self, field))]
+        options = [f"{key}={_quoted(value, '/:.,@')}" for key, field in _SHOWN if (value := getattr(self, field))]
         return text + ("?" + "&".join(options) if options else "")
 
 
@@ -57,7 +58,7 @@ def parse_address(locator: Locator) -> RbdAddress:
     path, at, snapshot = name.partition("@")
     if at and (not snapshot or "@" in snapshot or "/" in snapshot):
         raise InvalidInput(f"{locator.text!r} names no snapshot after the @: write {FORM}")
-    parts = [unquote(part) for part in path.split("/")]
+    parts = [_unquoted(part) for part in path.split("/")]
     if len(parts) > 3 or not all(parts[:-1]):
         raise InvalidInput(f"{locator.text!r} is not of the form {FORM}")
     image, image_id = parts[-1], options.get("image-id", "")
@@ -68,7 +69,7 @@ def parse_address(locator: Locator) -> RbdAddress:
         image=image,
         pool=parts[0] if len(parts) > 1 else "",
         namespace=parts[1] if len(parts) > 2 else "",
-        snapshot=unquote(snapshot),
+        snapshot=_unquoted(snapshot),
         conf=options.get("conf", ""),
         user=options.get("id", ""),
         keyring=options.get("keyring", ""),
@@ -87,7 +88,7 @@ def _options(query: str, text: str) -> dict[str, str]:
             raise InvalidInput(f"{item!r} in {text!r} is no option of an rbd: URL: known are {known}")
         if key in found:
             raise InvalidInput(f"{key}= stands twice in {text!r}")
-        found[key] = unquote(value)
+        found[key] = _unquoted(value)
     return found
 
 
@@ -101,5 +102,17 @@ def _seconds(value: str, text: str) -> float:
     return seconds
 
 
-def _quoted(name: str) -> str:
-    return quote(name, safe=":.,+=~!$ ")
+def _quoted(name: str, safe: str = ":.,+=~!$ ") -> str:
+    if name.translate(_ORDINARY):
+        from urllib.parse import quote  # seldom needed, and slow to load
+
+        return quote(name, safe=safe)
+    return name
+
+
+def _unquoted(text: str) -> str:
+    if "%" in text:
+        from urllib.parse import unquote
+
+        return unquote(text)
+    return text

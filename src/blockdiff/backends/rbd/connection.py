@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import math
 import os
-import shlex
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -102,6 +100,8 @@ class Connection:
 
     def health(self) -> list[str]:
         """The names of the cluster's health checks that are raised now, such as OSD_FULL; empty if it does not say."""
+        import json
+
         native = library()
         with contextlib.suppress(native.CephError, ValueError):
             answer = self.cluster.mon_command(b'{"prefix": "health", "format": "json"}')
@@ -134,8 +134,13 @@ def connect(address: RbdAddress) -> Connection:
 
 def _ceph_args() -> dict[str, str]:
     """What CEPH_ARGS says about who and where: librados itself reads only the rest of it."""
+    text = os.environ.get("CEPH_ARGS", "")
+    if not text:
+        return {}
+    import shlex
+
     try:
-        words = shlex.split(os.environ.get("CEPH_ARGS", ""))
+        words = shlex.split(text)
     except ValueError as error:
         raise InvalidInput(f"CEPH_ARGS cannot be understood: {error}") from error
     known = {"--id": "id", "--user": "id", "--name": "name", "-n": "name", "--conf": "conf", "-c": "conf"}

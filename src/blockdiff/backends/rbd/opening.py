@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,5 +141,7 @@ def _missing(address: RbdAddress, why: str) -> DeviceError:
 
 
 def _like(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, list(known), n=3)
     return f" (there is {', '.join(close)})" if close else ""
