@@ -29,17 +29,19 @@ class Missed(NamedTuple):
 class Tally:
     """``diffs`` by method, ``ways`` what else was counted; ``faults`` are our own, each a text.
 
-    ``librbd`` counts (way, right or wrong), ``missed`` has the wrong ones.
+    ``librbd`` counts (way, right or wrong), ``missed`` has the wrong ones; ``refused`` are the steps that
+    the cluster did not take.
     """
 
     diffs: collections.Counter = field(default_factory=collections.Counter)
     ways: collections.Counter = field(default_factory=collections.Counter)
     librbd: collections.Counter = field(default_factory=collections.Counter)
+    refused: collections.Counter = field(default_factory=collections.Counter)
     faults: list = field(default_factory=list)
     missed: list = field(default_factory=list)
 
     def add(self, other):
-        for name in ("diffs", "ways", "librbd"):
+        for name in ("diffs", "ways", "librbd", "refused"):
             getattr(self, name).update(getattr(other, name))
         self.faults += other.faults
         self.missed += other.missed

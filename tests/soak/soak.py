@@ -24,7 +24,7 @@ class Soak:
     def __init__(self, seed, *, pairs=60, reduce=True, tell=print):
         self.seed, self._pairs, self._tell = seed, pairs, tell
         self._kinds_told = set() if reduce else None
-        self.tally, self.refused = Tally(), collections.Counter()
+        self.tally = Tally()
         self.histories, self.traps = 0, collections.Counter()
         self._ceph, self._uses, self._told = None, 0, 0
 
@@ -46,8 +46,7 @@ class Soak:
                     break
                 self._one(number)
         finally:
-            self._new_pool(last=True)
-            self._cluster.close()
+            self._cluster.close()  # with all its pools
         return self.tally
 
     def _progress(self, started):
@@ -90,22 +89,21 @@ class Soak:
     def _try(self, history, number, how):
         """Does it all on a new image, and judges that and its ancestors."""
         self._new_pool()
-        replay = Replay(self._ceph, history, f"i{self._uses}").run()
-        self.refused.update(replay.refused)
         tally = Tally()
+        replay = Replay(self._ceph, history, f"i{self._uses}").run()
+        tally.refused.update(replay.refused)
         rng = random.Random(f"{self.seed}/{number}/judge")
         for spec in replay.images:
             with contextlib.closing(Judge(self._ceph, spec, rng)) as judge:
                 tally.add(how(judge))
         return tally
 
-    def _new_pool(self, *, last=False):
-        if self._ceph is not None and (last or self._uses % POOL_HISTORIES == 0):
-            self._ceph.close()
-            self._ceph = None
-        if not last:
-            self._ceph = self._ceph or Ceph(self._cluster)
-            self._uses += 1
+    def _new_pool(self):
+        if self._uses % POOL_HISTORIES == 0:
+            if self._ceph is not None:
+                self._ceph.close()
+            self._ceph = Ceph(self._cluster)
+        self._uses += 1
 
     def summary(self):
         """The result as lines."""
@@ -119,7 +117,7 @@ class Soak:
             yield f"  librbd itself, {way}: {count} {result}"
         for (kind, what), count in sorted(self.traps.items()):
             yield f"  librbd misses changes: {kind}: {count} {what}"
-        for what, count in sorted(self.refused.items()):
+        for what, count in sorted(tally.refused.items()):
             yield f"  steps that the cluster refused: {what}: {count}"
 
 
