@@ -29,17 +29,19 @@ class Missed(NamedTuple):
 class Tally:
     """``diffs`` by method, ``ways`` what else was counted; ``faults`` are our own, each a text.
 
-    ``librbd`` counts (way, right or wrong), ``missed`` has the wrong ones.
+    ``librbd`` counts (way, right or wrong), ``missed`` has the wrong ones; ``refused`` are the steps that
+    the cluster did not take.
     """
 
     diffs: collections.Counter = field(default_factory=collections.Counter)
     ways: collections.Counter = field(default_factory=collections.Counter)
     librbd: collections.Counter = field(default_factory=collections.Counter)
+    refused: collections.Counter = field(default_factory=collections.Counter)
     faults: list = field(default_factory=list)
     missed: list = field(default_factory=list)
 
     def add(self, other):
-        for name in ("diffs", "ways", "librbd"):
+        for name in ("diffs", "ways", "librbd", "refused"):
             getattr(self, name).update(getattr(other, name))
         self.faults += other.faults
         self.missed += other.missed
@@ -66,12 +68,23 @@ class Judge:
         """Every map, and every pair of an older and a newer point, or some of them."""
         for name in self._points:
             self.maps(name)
-        chosen = [(a, b) for at, a in enumerate(self._points) for b in self._points[at + 1 :]]
+            self._librbd(None, name, b"")
+        chosen = self._pairs()
         if pairs is not None and len(chosen) > pairs:
             chosen = self._rng.sample(chosen, pairs)
         for base, target in chosen:
             self.pair(base, target)
+            self._librbd(base, target, self._contents[base])
         return self.tally
+
+    def librbd_alone(self):
+        """What librbd says of all pairs."""
+        for base, target in self._pairs():
+            self._librbd(base, target, self._contents[base])
+        return self.tally
+
+    def _pairs(self):
+        return [(a, b) for at, a in enumerate(self._points) for b in self._points[at + 1 :]]
 
     def maps(self, name):
         device, content = self._devices[name], self._contents[name]
@@ -89,10 +102,9 @@ class Judge:
                     self._fault(way, None, name, f"{offset}+{length} holds data and is called a hole")
             if end != len(content):
                 self._fault(way, None, name, f"ends at {end}, the image at {len(content)}")
-        self._librbd(None, name, b"")
 
     def pair(self, base, target):
-        a, b = self._contents[base], self._contents[target]
+        b = self._contents[target]
         for method in METHODS:
             if self._rng.random() >= SELDOM.get(method, 1):
                 continue
@@ -105,7 +117,6 @@ class Judge:
             self.tally.diffs[method] += 1
             if trouble:
                 self._fault(method, base, target, trouble)
-        self._librbd(base, target, a)
 
     def _trouble(self, method, base, target, start, end):
         """What is wrong with what a method says."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 
-def reduced(history, still, *, attempts=400):
+def reduced(history, still, *, attempts=150):
     """The shortest history found for which ``still`` is true, which it is for ``history``."""
     size = max(1, len(history.steps) // 2)
     while size:

@@ -9,11 +9,12 @@ import time
 from blockdiff import _rbd
 from tests.fixtures.ceph_client import Ceph
 from tests.fixtures.ceph_cluster import Cluster
-from tests.soak.history import History, random_history
+from tests.soak.history import random_history
 from tests.soak.judge import Judge, Tally
 from tests.soak.reduce import reduced
 from tests.soak.replay import Replay
 
+EVERY_PAIR, LIBRBD_ALONE = Judge.all, Judge.librbd_alone
 POOL_HISTORIES = 4  # then a new pool: an OSD in memory must not fill up
 
 
@@ -23,7 +24,7 @@ class Soak:
     def __init__(self, seed, *, pairs=60, reduce=True, tell=print):
         self.seed, self._pairs, self._tell = seed, pairs, tell
         self._kinds_told = set() if reduce else None
-        self.tally, self.refused = Tally(), collections.Counter()
+        self.tally = Tally()
         self.histories, self.traps = 0, collections.Counter()
         self._ceph, self._uses, self._told = None, 0, 0
 
@@ -45,8 +46,7 @@ class Soak:
                     break
                 self._one(number)
         finally:
-            self._new_pool(last=True)
-            self._cluster.close()
+            self._cluster.close()  # with all its pools
         return self.tally
 
     def _progress(self, started):
@@ -58,7 +58,7 @@ class Soak:
 
     def _one(self, number):
         history = random_history(random.Random(f"{self.seed}/{number}"))
-        found = self._try(history, number)
+        found = self._try(history, number, lambda judge: judge.all(self._pairs))
         self.histories += 1
         self.tally.add(found)
         for fault in found.faults:
@@ -69,7 +69,8 @@ class Soak:
             self.traps[kind, "histories"] += 1
             self._explain(number, history, kind)
         if found.faults:
-            self._tell(f"  {history}\n  cut down: {self._cut(history, lambda tally: bool(tally.faults))}")
+            cut = reduced(history, lambda tried: self._try(tried, 0, EVERY_PAIR).faults)
+            self._tell(f"  {history}\n  cut down: {cut}")
 
     def _explain(self, number, history, kind):
         """The first history of each kind in which librbd misses changes, cut down to what is needed."""
@@ -78,35 +79,31 @@ class Soak:
         self._kinds_told.add(kind)
 
         def shown(tried):
-            return [missed for missed in self._try(tried, 0, pairs=None).missed if kind_of(tried, missed) == kind]
+            return [missed for missed in self._try(tried, 0, LIBRBD_ALONE).missed if kind_of(tried, missed) == kind]
 
         cut = reduced(history, shown)
         self._tell(f"librbd misses changes ({kind}), history {number}, cut down to: {cut}")
         for missed in shown(cut)[:2]:
             self._tell(f"  {missed.way} diff {missed.base} -> {missed.target or 'HEAD'}: {missed.text}")
 
-    def _cut(self, history: History, wanted):
-        return reduced(history, lambda tried: wanted(self._try(tried, 0, pairs=None)))
-
-    def _try(self, history, number, pairs=0):
+    def _try(self, history, number, how):
         """Does it all on a new image, and judges that and its ancestors."""
         self._new_pool()
-        replay = Replay(self._ceph, history, f"i{self._uses}").run()
-        self.refused.update(replay.refused)
         tally = Tally()
+        replay = Replay(self._ceph, history, f"i{self._uses}").run()
+        tally.refused.update(replay.refused)
         rng = random.Random(f"{self.seed}/{number}/judge")
         for spec in replay.images:
             with contextlib.closing(Judge(self._ceph, spec, rng)) as judge:
-                tally.add(judge.all(self._pairs if pairs == 0 else pairs))
+                tally.add(how(judge))
         return tally
 
-    def _new_pool(self, *, last=False):
-        if self._ceph is not None and (last or self._uses % POOL_HISTORIES == 0):
-            self._ceph.close()
-            self._ceph = None
-        if not last:
-            self._ceph = self._ceph or Ceph(self._cluster)
-            self._uses += 1
+    def _new_pool(self):
+        if self._uses % POOL_HISTORIES == 0:
+            if self._ceph is not None:
+                self._ceph.close()
+            self._ceph = Ceph(self._cluster)
+        self._uses += 1
 
     def summary(self):
         """The result as lines."""
@@ -120,7 +117,7 @@ class Soak:
             yield f"  librbd itself, {way}: {count} {result}"
         for (kind, what), count in sorted(self.traps.items()):
             yield f"  librbd misses changes: {kind}: {count} {what}"
-        for what, count in sorted(self.refused.items()):
+        for what, count in sorted(tally.refused.items()):
             yield f"  steps that the cluster refused: {what}: {count}"
 
 
