@@ -114,6 +114,7 @@ cdef class Cluster:
             ceph.rados_shutdown(self.cluster)
 
 
+@cython.no_gc_clear
 cdef class IoCtx:
     """A pool with a namespace. ``Cluster.ioctx`` makes them."""
     cdef rados_ioctx_t io

@@ -24,6 +24,7 @@ cdef extern from "rbdio.h" nogil:
     const char *BD_DRIVER_NAME
     bd_rbd *bd_rbd_new(rbd_image_t image)
     int bd_rbd_close(bd_rbd *b)
+    void bd_rbd_free(bd_rbd *b)
     void *bd_rbd_read(void *device, unsigned char *buf, int64_t offset, int64_t length, int *err)
     void *bd_rbd_write(void *device, const unsigned char *buf, int64_t offset, int64_t length, int *err)
     void *bd_rbd_zero_with(void *device, int64_t offset, int64_t length, int flags, int *err)
@@ -54,6 +55,7 @@ cdef class Cancel:
         self.flag = 1
 
 
+@cython.no_gc_clear  # closing needs the pool
 cdef class Image:
     """An open image at its head or at a snapshot. Any thread may use it. Raises CephError.
 
@@ -62,7 +64,8 @@ cdef class Image:
     cdef bd_rbd *rbd
     cdef readonly IoCtx ioctx
     cdef readonly bint read_only
-    cdef object in_a_call         # how many calls are inside librbd now, as a list of one, guarded by the GIL
+    cdef int in_a_call            # how many calls that may last are inside librbd now; guarded by the GIL
+    cdef bint shut, stuck
 
     def __cinit__(self, IoCtx ioctx not None, *, str name="", str id="", bint read_only=True):
         cdef bytes name_ = text_of(name), id_ = text_of(id)
@@ -73,7 +76,7 @@ cdef class Image:
         cdef bint by_id = bool(id)
         self.rbd = NULL
         self.ioctx, self.read_only = ioctx, read_only
-        self.in_a_call = [0]
+        self.in_a_call = self.shut = self.stuck = 0
         with nogil:
             if by_id:
                 rc = (ceph.rbd_open_by_id_read_only(ioctx.io, id_p, &image, NULL) if read_only
@@ -88,28 +91,59 @@ cdef class Image:
             raise MemoryError()
 
     def __dealloc__(self):
-        if self.rbd != NULL and self.ioctx is not None and self.ioctx.cluster.cluster != NULL:
-            bd_rbd_close(self.rbd)
+        if self.rbd == NULL:
+            return
+        if not self.shut and self.ioctx.cluster.cluster != NULL:
+            self.shut = True
+            self._noted(bd_rbd_close(self.rbd))
+        if self.shut and not self.stuck:
+            bd_rbd_free(self.rbd)
+
+    cdef int _noted(self, int rc) except -1:
+        """What is left behind needs its pool and connection."""
+        if -rc == errno_names.EBUSY:
+            self.stuck = True
+            Py_INCREF(self.ioctx)
+        return 0
 
     cdef rbd_image_t _image(self) except NULL:
-        if self.rbd == NULL:
+        if self.shut:
             raise CephError(errno_names.EBADF, "the image is closed")
         return self.rbd.image
 
+    cdef rbd_image_t _enter(self) except NULL:
+        """The image, for a call that may last: it is not closed before ``_leave``."""
+        cdef rbd_image_t image = self._image()
+        self.in_a_call += 1
+        return image
+
+    cdef int _leave(self) except -1:
+        cdef int rc
+        self.in_a_call -= 1
+        if self.shut and not self.in_a_call:
+            with nogil:
+                rc = bd_rbd_close(self.rbd)
+            self._noted(rc)
+        return 0
+
     @property
     def closed(self):
-        return self.rbd == NULL
+        return bool(self.shut)
 
     def close(self):
-        """Closes it. With a request or a call stuck inside, which would never end, it is left to the end of the process."""
-        cdef bd_rbd *rbd = self.rbd
+        """Closes it; a call that is still inside does it when it ends. With a request stuck inside, which would never
+        end, it is left to the end of the process.
+        """
         cdef int rc
-        self.rbd = NULL
-        if rbd == NULL or self.in_a_call[0]:
+        if self.shut:
+            return
+        self.shut = True
+        if self.in_a_call:
             return
         with nogil:
-            rc = bd_rbd_close(rbd)
-        if rc < 0 and -rc != errno_names.EBUSY:
+            rc = bd_rbd_close(self.rbd)
+        self._noted(rc)
+        if rc < 0 and not self.stuck:
             check(rc, "rbd_close")
 
     # ---- what it is ----
@@ -288,11 +322,11 @@ cdef class Image:
             cancel = Cancel()
         diff.cancel = &cancel.flag
         PyObject_GetBuffer(ranges, &view, PyBUF_SIMPLE)
-        self.in_a_call[0] += 1
+        self._enter()
         with nogil:
             rc = bd_diff_ranges(&diff, image, name, from_id, <const bd_extent *>view.buf, view.len // EXTENT_SIZE, include_parent,
                                 whole_object)
-        self.in_a_call[0] -= 1
+        self._leave()
         PyBuffer_Release(&view)
         try:
             if diff.nomem:
@@ -424,19 +458,21 @@ cdef class Image:
     # ---- changing it ----
 
     def resize(self, uint64_t size, *, bint allow_shrink=False):
-        cdef rbd_image_t image = self._image()
+        cdef rbd_image_t image = self._enter()
         cdef int rc
         with nogil:
             rc = ceph.rbd_resize2(image, size, allow_shrink, bd_no_progress, NULL)
+        self._leave()
         check(rc, "rbd_resize2")
 
     def create_snap(self, str name):
-        cdef rbd_image_t image = self._image()
         cdef bytes name_ = text_of(name)
         cdef const char *name_p = name_
+        cdef rbd_image_t image = self._enter()
         cdef int rc
         with nogil:
             rc = ceph.rbd_snap_create(image, name_p)
+        self._leave()
         check(rc, "rbd_snap_create")
 
     def metadata(self, str key):

@@ -317,7 +317,7 @@ static int bd_fail(bd_reader *r, int code, int side, int err, int64_t offset, in
 /* 0, a positive errno, -1 at an early end, or BD_E_CANCELLED. */
 static int bd_wait_token(bd_reader *r, const bd_driver *d, void *token, int64_t length)
 {
-    int lost = 0;
+    int lost = r->lost;
     int64_t done = d->wait(d->device, token, &r->cancel, &lost);
     r->lost |= lost;
     if (lost && r->cancel)

@@ -17,7 +17,8 @@ typedef struct {
     void *(*zero)(void *device, int64_t offset, int64_t length, int *err);
     /* The bytes done (writes and zeroing: 0 or more), or -errno. When *cancel becomes true first, or nothing happens for
      * far too long, the request is given up: it may still go on, *lost is set, and its buffer must never be freed or used
-     * again. The token is gone afterwards in any case. */
+     * again. *lost true before says that another one was given up already: there is no patience left. The token is gone
+     * afterwards in any case. */
     int64_t (*wait)(void *device, void *token, volatile int *cancel, int *lost);
 } bd_driver;
 

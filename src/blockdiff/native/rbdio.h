@@ -18,6 +18,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int in_flight;
+    int closed;               /* no request is started any more */
     int limit_ms;             /* a request without an end after so long is given up: 0 never */
 } bd_rbd;
 
@@ -47,21 +48,32 @@ static void bd_completed(rbd_completion_t completion, void *arg)
     }
 }
 
+static void bd_not_started(bd_rbd *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->in_flight--;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
 static bd_request *bd_new_request(bd_rbd *b, int *err)
 {
-    bd_request *q = (bd_request *)calloc(1, sizeof *q);
-    *err = ENOMEM;
-    if (!q)
-        return NULL;
-    q->rbd = b;
-    if (ceph.rbd_aio_create_completion(q, bd_completed, &q->completion) < 0) {
-        free(q);
-        return NULL;
-    }
     pthread_mutex_lock(&b->lock);
-    b->in_flight++;
+    int closed = b->closed;
+    b->in_flight += !closed;
     pthread_mutex_unlock(&b->lock);
-    return q;
+    *err = EBADF;
+    if (closed)
+        return NULL;
+    bd_request *q = (bd_request *)calloc(1, sizeof *q);
+    if (q && ceph.rbd_aio_create_completion(q, bd_completed, &q->completion) >= 0) {
+        q->rbd = b;
+        return q;
+    }
+    free(q);
+    bd_not_started(b);
+    *err = ENOMEM;
+    return NULL;
 }
 
 /* rc is what starting the request returned. */
@@ -69,9 +81,7 @@ static void *bd_started(bd_request *q, int rc, int *err)
 {
     if (rc >= 0)
         return q;
-    pthread_mutex_lock(&q->rbd->lock);
-    q->rbd->in_flight--;
-    pthread_mutex_unlock(&q->rbd->lock);
+    bd_not_started(q->rbd);
     ceph.rbd_aio_release(q->completion);
     free(q);
     *err = -rc;
@@ -165,9 +175,10 @@ static void bd_abandon(bd_request *q)
 static int64_t bd_rbd_wait(void *device, void *token, volatile int *cancel, int *lost)
 {
     bd_request *q = (bd_request *)token;
-    int limit = ((bd_rbd *)device)->limit_ms;
+    int limit = ((bd_rbd *)device)->limit_ms, hurry = *lost;
+    *lost = 0;
     for (int waited = 0; !bd_wait_some(q, 50); waited += 50)
-        if (*cancel ? !bd_wait_some(q, BD_GRACE_MS) : limit && waited >= limit) {
+        if (hurry || (*cancel ? !bd_wait_some(q, BD_GRACE_MS) : limit && waited >= limit)) {
             bd_abandon(q);
             *lost = 1;
             return *cancel ? -ECANCELED : -ETIMEDOUT;
@@ -192,22 +203,25 @@ static bd_rbd *bd_rbd_new(rbd_image_t image)
 }
 
 /* Closes the image, unless a request is stuck in it: closing would wait for that one for ever. Then all of it is left
- * behind, and the end of the process frees it. */
+ * behind (-EBUSY), and the end of the process frees it. Requests are refused from now on. */
 static int bd_rbd_close(bd_rbd *b)
 {
     struct timespec end = bd_soon(BD_GRACE_MS);
     pthread_mutex_lock(&b->lock);
+    b->closed = 1;
     while (b->in_flight && pthread_cond_timedwait(&b->changed, &b->lock, &end) != ETIMEDOUT)
         ;
     int stuck = b->in_flight;
     pthread_mutex_unlock(&b->lock);
-    if (stuck)
-        return -EBUSY;
-    int rc = ceph.rbd_close(b->image);
+    return stuck ? -EBUSY : ceph.rbd_close(b->image);
+}
+
+/* After it was closed, when no driver can reach it any more. */
+static void bd_rbd_free(bd_rbd *b)
+{
     pthread_mutex_destroy(&b->lock);
     pthread_cond_destroy(&b->changed);
     free(b);
-    return rc;
 }
 
 /* librbd calls it whenever it cuts an image, and does not look whether there is one. */

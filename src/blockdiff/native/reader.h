@@ -22,7 +22,7 @@ static int bd_slow_granule(bd_reader *r, bd_slot *k, int64_t offset, int64_t len
             return rc;
         if (rc < 0)
             return bd_fail(r, BD_E_SHORT, s, 0, offset, length);
-        if (rc > 0 && !r->keep_going && !try)
+        if (rc > 0 && (r->lost || (!r->keep_going && !try)))  /* lost: the buffer is not ours any more */
             return bd_fail(r, BD_E_READ, s, rc, offset, length);
         if (rc > 0)
             *unreadable |= 1 << s;
@@ -130,7 +130,10 @@ static int bd_write_chunk(bd_reader *r, bd_slot *k, int64_t offset, int64_t leng
         while (e < end &&
                bd_is_zero(p + (e - offset), (size_t)(bd_granule_end(e, r->granularity, end) - e)))
             e = bd_granule_end(e, r->granularity, end); /* one request for a run of zeroes */
-        if (!bd_punch(r, at, e - at))
+        int punched = bd_punch(r, at, e - at);
+        if (!punched && r->lost)
+            return bd_fail(r, r->cancel ? BD_E_CANCELLED : BD_E_WRITE, 1, ETIMEDOUT, at, e - at);
+        if (!punched)
             continue; /* cannot punch here: the zeroes are written with the run */
         if ((rc = bd_write_range(r, k, run, at - run, p + (run - offset))) != 0)
             return rc;
@@ -146,11 +149,12 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
     unsigned char *p[2] = {NULL, NULL};
     void *map_lo[2] = {MAP_FAILED, MAP_FAILED};
     size_t map_len[2] = {0, 0};
-    int rc = 0, mapped = 0, failed = 0;
+    int rc = 0, mapped = 0, failed = 0, side = 0;
     bd_await(r, k);
     for (int s = 0; s < 2 && !failed; s++) {
         if (k->path[s] == BD_PATH_NONE)
             continue;
+        side = s;
         if (k->path[s] == BD_PATH_MMAP) {
             p[s] = (unsigned char *)bd_map_window(&r->side[s], k->offset, k->length, &map_lo[s], &map_len[s]);
             mapped = 1;
@@ -167,7 +171,7 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
     if (failed == 3 || (failed && r->cancel && r->lost))
         return BD_E_CANCELLED;
     if (failed && r->lost) /* the buffer belongs to a request that never ended: nothing more can be read into it */
-        return bd_fail(r, BD_E_READ, r->side[0].driver ? 0 : 1, rc > 0 ? rc : ETIMEDOUT, k->offset, k->length);
+        return bd_fail(r, BD_E_READ, side, rc > 0 ? rc : ETIMEDOUT, k->offset, k->length);
     if (!failed) {
         if (k->seg == BD_SEG_COPY)
             rc = bd_write_chunk(r, k, k->offset, k->length, p[0]);
@@ -203,6 +207,8 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
     r->done = r->head = r->tail = 0;
     r->out = out;
     r->bad = bad;
+    if (r->lost && n) /* a request of an earlier run may still write to the buffers */
+        return bd_fail(r, r->cancel ? BD_E_CANCELLED : BD_E_READ, 0, ETIMEDOUT, segs[0].offset, segs[0].length);
     while (rc == BD_OK) {
         if (r->cancel) {
             rc = BD_E_CANCELLED;

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from blockdiff._fast import Extents
+from blockdiff.backends.rbd.call import failed
 from blockdiff.backends.rbd.foreign import ForeignImage
-from blockdiff.backends.rbd.opening import Snap
+from blockdiff.backends.rbd.opening import Snap, snaps_of
 from blockdiff.backends.rbd.view import View, allocated, changes_since
-from blockdiff.errors import DeviceError, SnapshotNotFound
+from blockdiff.errors import DeviceError, InvalidInput, SnapshotNotFound
 from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
@@ -26,8 +28,18 @@ class RbdSource:
     names snapshots by their name; a target with an empty name is the head.
     """
 
-    def __init__(self, image: Any, url: str, errors: tuple[type[Exception], ...], *, close: Any = None) -> None:
+    def __init__(
+        self,
+        image: Any,
+        url: str,
+        errors: tuple[type[Exception], ...],
+        *,
+        close: Any = None,
+        again: Callable[[], list[Snap]] | None = None,
+    ) -> None:
         self._image, self._url, self._errors, self._close = image, url, errors, close
+        self._again = again or self._snaps  # a handle for reading only never learns what happens to its image
+        self._asked = 0
         self.method, self.fallback = "fast-diff", ""
         self.warnings: list[str] = []
 
@@ -40,12 +52,23 @@ class RbdSource:
         from blockdiff.locator import parse_locator
 
         opened = open_image(parse_address(parse_locator(url)).at(""))
-        return cls(opened.image, str(opened.address), (library().CephError,), close=opened.image.close)
+        number = opened.image.facts()["id"]
+        address = replace(opened.address, image="", image_id=number) if number else opened.address
+
+        def again() -> list[Snap]:
+            image = open_image(address).image
+            try:
+                return snaps_of(image)
+            finally:
+                image.close()
+
+        return cls(opened.image, str(opened.address), (library().CephError,), close=opened.image.close, again=again)
 
     @classmethod
     def from_image(cls, image: Any) -> Self:
         """An ``rbd.Image`` that the caller has opened. It stays the caller's: it is set to the snapshot of each target
-        that is asked for, and never closed.
+        that is asked for, and never closed. One that was opened for reading only does not learn of snapshots that are
+        removed meanwhile: keep them.
         """
         return cls(ForeignImage(image), f"rbd:{image.get_name()}", _errors_of(image))
 
@@ -54,8 +77,12 @@ class RbdSource:
         """An image by name in a ``rados.Ioctx`` that the caller has opened; needs the distribution's ``rbd`` module."""
         import rbd  # type: ignore[import-not-found]
 
+        def again() -> list[Snap]:
+            with rbd.Image(ioctx, name, read_only=True) as fresh:
+                return [Snap(*snap) for snap in ForeignImage(fresh).snaps()]
+
         image = rbd.Image(ioctx, name, read_only=True)
-        return cls(ForeignImage(image), f"rbd:{name}", (rbd.Error,), close=image.close)
+        return cls(ForeignImage(image), f"rbd:{name}", (rbd.Error,), close=image.close, again=again)
 
     def snapshots(self) -> list[Snap]:
         """The user's snapshots, oldest first."""
@@ -65,7 +92,10 @@ class RbdSource:
         """The extents of the target that changed since the base (no base: that are allocated) and end after ``start``.
 
         At most ``limit`` a record. Raises SnapshotNotFound, InvalidInput (a base newer than its target), DeviceError.
+        One question at a time: the next one ends this one, which is then an InvalidInput.
         """
+        self._asked += 1
+        asked = self._asked
         base = None if pair.base is None else self._find(pair.base)
         target = self._find(pair.target) if pair.target.name else None
         view = self._view(target)
@@ -75,10 +105,14 @@ class RbdSource:
         given = False
         for batch in found:
             for part in _parts(batch, limit):
+                if asked != self._asked:  # the image was set to another snapshot meanwhile
+                    raise InvalidInput(f"{self._url} was asked something else meanwhile: open it twice")
                 given = True
                 yield Record(BlockMetadataType.VARIABLE_LENGTH, view.size, part)
         if not given:  # an empty list still says whose it is
             yield Record(BlockMetadataType.VARIABLE_LENGTH, view.size, Extents())
+        if asked != self._asked:
+            raise InvalidInput(f"{self._url} was asked something else meanwhile: open it twice")
         self._check(base, target)
 
     def close(self) -> None:
@@ -94,7 +128,7 @@ class RbdSource:
         self.close()
 
     def _view(self, target: Snap | None) -> View:
-        self._image.set_snap(0 if target is None else target.id)
+        self._set(target)
         url = self._url if target is None else f"{self._url}@{target.name}"
         image, at = self._image, self._at(target)
 
@@ -108,13 +142,20 @@ class RbdSource:
         @contextmanager
         def at(snap: Snap) -> Iterator[Any]:
             """The one image there is, set to another snapshot for a while."""
-            self._image.set_snap(snap.id)
+            self._set(snap)
             try:
                 yield self._image
             finally:
-                self._image.set_snap(0 if target is None else target.id)
+                self._set(target)
 
         return at
+
+    def _set(self, snap: Snap | None) -> None:
+        try:
+            self._image.set_snap(0 if snap is None else snap.id)
+        except self._errors as error:
+            url = self._url if snap is None else f"{self._url}@{snap.name}"
+            raise failed(error, url, "list the changes of") from error  # type: ignore[arg-type]
 
     def _snaps(self) -> list[Snap]:
         return [Snap(*snap) for snap in self._image.snaps()]
@@ -127,7 +168,7 @@ class RbdSource:
 
     def _check(self, *snaps: Snap | None) -> None:
         """A snapshot that was removed meanwhile took the truth along."""
-        known = {snap.id for snap in self._snaps()}
+        known = {snap.id for snap in self._again()}
         for snap in snaps:
             if snap is not None and snap.id not in known:
                 raise DeviceError(
