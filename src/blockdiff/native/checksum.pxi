@@ -22,7 +22,7 @@ cdef extern from "osdsum.h" nogil:
         int cancel
         int64_t operations
         int64_t objects
-    int bd_osd_sum(bd_osd *o, bd_osd_run *runs, size_t n, bd_sums *out)
+    int bd_osd_sum(bd_osd *o, bd_osd_run *runs, size_t n, bd_sums *out, int split)
     enum:
         BD_SUM_PARENT, BD_OSD_MAX_DEPTH
 
@@ -55,6 +55,15 @@ cdef class ObjectSums:
         index of the first chunk, and whether a parent has the data where the object is missing. An object that is missing or
         short is zeroes; a length that is negative afterwards says why nothing is known: -errno, or SUM_PARENT.
         """
+        self._run(runs, sums, False)
+
+    def shorten(self, runs, sums):
+        """Where a chunk of ``sums`` is zeroes after the length of a run, its digests are made those of the bytes before.
+        The runs lie in one chunk each; its length must be known, and longer.
+        """
+        self._run(runs, sums, True)
+
+    cdef int _run(self, runs, sums, bint split) except -1:
         cdef int32_t[::1] lengths = sums.lengths
         cdef uint64_t[::1] values = sums.values
         cdef size_t n = len(runs), i = 0
@@ -63,7 +72,7 @@ cdef class ObjectSums:
         cdef bd_osd_run *r
         cdef int rc
         if n == 0:
-            return
+            return 0
         out.length, out.value, out.n = &lengths[0], <uint64_t (*)[2]>&values[0], lengths.shape[0]
         list_ = <bd_osd_run *>calloc(n, sizeof(bd_osd_run))
         if list_ == NULL:
@@ -72,19 +81,20 @@ cdef class ObjectSums:
             for number, offset, length, index, below in runs:
                 r = &list_[i]
                 r.number, r.offset, r.length, r.index, r.below = number, offset, length, index, below
-                if (r.length <= 0 or r.offset < 0 or r.number < 0 or r.length % self.o.chunk or r.offset % self.o.chunk
-                        or r.index < 0 or r.index + r.length // self.o.chunk > out.n
-                        or values.shape[0] != 2 * lengths.shape[0]):
+                if (r.length <= 0 or r.offset < 0 or r.number < 0 or r.offset % self.o.chunk or r.index < 0
+                        or r.index + (r.length - 1) // self.o.chunk >= out.n or values.shape[0] != 2 * lengths.shape[0]
+                        or (lengths[r.index] <= r.length if split else r.length % self.o.chunk != 0)):
                     raise ValueError(f"run {i} does not fit")
                 i += 1
             with nogil:
-                rc = bd_osd_sum(&self.o, list_, n, &out)
+                rc = bd_osd_sum(&self.o, list_, n, &out, split)
         finally:
             free(list_)
         if rc == -errno_names.ENOMEM:
             raise MemoryError()
         if rc < 0:
             raise CephError(-rc, "checksum")
+        return 0
 
     def cancel(self):
         """Makes run() end soon with CephError(ECANCELED). Any thread may call it."""

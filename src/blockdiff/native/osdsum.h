@@ -3,7 +3,10 @@
  *
  * An OSD answers for what an object has. It refuses to cut it into chunks when its end is inside of one; then the size is
  * known from the same operation, and a second one asks for the whole chunks and for the rest as one chunk. An answer counts
- * only when every part of it is what the size promises. */
+ * only when every part of it is what the size promises.
+ *
+ * Where two objects end at different places inside of a chunk, the longer one is asked for as many bytes as the other has,
+ * and for the rest, which may be zeroes. */
 #ifndef BLOCKDIFF_OSDSUM_H
 #define BLOCKDIFF_OSDSUM_H
 
@@ -62,6 +65,8 @@ typedef struct bd_osd_batch {
     const bd_osd_run *runs;
     size_t n, next;
     bd_sums *out;
+    int split;                    /* each run is the first bytes of a chunk whose length is known */
+    bd_zero_sums zero;
     pthread_mutex_t lock;
     pthread_cond_t ended;
     int in_flight;
@@ -109,7 +114,7 @@ static int bd_osd_start(bd_osd_slot *k)
     if (k->stage == 0)
         bd_osd_ask(k, k->offset, k->length, o->chunk, k->sums, k->room, k->sum_rc);
     else if (k->whole)
-        bd_osd_ask(k, k->offset, k->whole, o->chunk, k->sums, k->room, k->sum_rc);
+        bd_osd_ask(k, k->offset, k->whole, k->batch->split ? 0 : o->chunk, k->sums, k->room, k->sum_rc);
     if (k->stage == 1)
         bd_osd_ask(k, k->offset + k->whole, k->tail, 0, tails, sizeof k->tails[0], k->tail_rc);
     int rc = ceph.rados_aio_create_completion2(k, bd_osd_ended, &k->completion);
@@ -132,6 +137,8 @@ static int bd_osd_start(bd_osd_slot *k)
 
 static void bd_osd_unknown(bd_osd_slot *k, int code)
 {
+    if (k->batch->split)
+        return;                   /* what is known stays */
     for (size_t r = k->first; r < k->last; r++) {
         const bd_osd_run *run = &k->batch->runs[r];
         for (int64_t i = 0; i < run->length / k->batch->osd->chunk; i++)
@@ -190,11 +197,34 @@ static void bd_osd_absent(bd_osd_slot *k)
     }
 }
 
+/* Takes an answer about the two parts of a chunk: when the second is zeroes, the first is what counts. */
+static void bd_osd_answer_split(bd_osd_slot *k)
+{
+    bd_sums *out = k->batch->out;
+    int64_t i = k->batch->runs[k->first].index, size = (int64_t)k->size, end = k->offset + k->whole + k->tail;
+    unsigned char *tails[2] = {k->tails[0], k->tails[1]};
+    uint64_t rest[2];
+    int same = out->length[i] == k->batch->osd->chunk ? size >= end : size == end;
+    if (k->rc != 0 || k->stat_rc != 0 || !same || !bd_osd_counts(k->sums, k->sum_rc, 1) ||
+        !bd_osd_counts(tails, k->tail_rc, 1))
+        return;
+    for (int s = 0; s < 2; s++) {
+        memcpy(&rest[s], tails[s] + 4, 8);
+        rest[s] = le64toh(rest[s]);
+    }
+    if (bd_sum_is_zero(&k->batch->zero, (int32_t)k->tail, rest))
+        bd_osd_value(out, i, k->sums, 0, k->whole);
+}
+
 /* Takes an answer. 1: the object ends inside of a chunk, ask again. */
 static int bd_osd_answer(bd_osd_slot *k)
 {
     int64_t chunk = k->batch->osd->chunk, size = (int64_t)k->size, end = k->offset + k->length;
     unsigned char *tails[2] = {k->tails[0], k->tails[1]};
+    if (k->batch->split) {
+        bd_osd_answer_split(k);
+        return 0;
+    }
     if (k->stage == 0 && k->rc == -ENOENT) {
         bd_osd_absent(k);
         return 0;
@@ -247,6 +277,14 @@ static int bd_osd_next(bd_osd_batch *b, bd_osd_slot *k)
     k->first = b->next++;
     k->offset = r[k->first].offset;
     int64_t end = k->offset + r[k->first].length;
+    if (b->split) {
+        k->last = b->next;
+        k->length = b->osd->chunk;
+        k->whole = r[k->first].length;
+        k->tail = b->out->length[r[k->first].index] - k->whole;
+        k->stage = 1;
+        return 1;
+    }
     while (b->next < b->n && r[b->next].number == r[k->first].number &&
            r[b->next].offset - end <= BD_OSD_GAP * b->osd->chunk) {
         int64_t stop = r[b->next].offset + r[b->next].length;
@@ -386,8 +424,9 @@ static int bd_osd_loop(bd_osd_batch *b)
     }
 }
 
-/* Fills out for all runs, which are sorted here. 0, -ECANCELED or -ENOMEM. What was not answered stays unknown. */
-static int bd_osd_sum(bd_osd *o, bd_osd_run *runs, size_t n, bd_sums *out)
+/* Fills out for all runs, which are sorted here; with split, shortens the digests of chunks that are zeroes after a run's
+ * length. 0, -ECANCELED or -ENOMEM. What was not answered stays as it is. */
+static int bd_osd_sum(bd_osd *o, bd_osd_run *runs, size_t n, bd_sums *out, int split)
 {
     pthread_condattr_t monotonic;
     bd_osd_batch *b = (bd_osd_batch *)calloc(1, sizeof *b);
@@ -398,6 +437,9 @@ static int bd_osd_sum(bd_osd *o, bd_osd_run *runs, size_t n, bd_sums *out)
     b->runs = runs;
     b->n = n;
     b->out = out;
+    b->split = split;
+    if (split)
+        bd_zero_sums_init(&b->zero, o->chunk, o->seed);
     pthread_mutex_init(&b->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -128,6 +128,30 @@ def test_tails_are_compared_without_reading(ceph, tmp_path):
         ceph.write(b, place, data[place : place + 1])
 
 
+def test_zeroes_that_only_one_side_has_written(ceph):
+    """The objects end at different places, and hold the same."""
+    size, order = 8 * MIB, 20
+    lengths = [1, 4096, 5000, CHUNK - 1, CHUNK + 1, 3 * CHUNK - 77, 500_001, MIB - 5]
+    parts = [random_bytes(n, n).replace(b"\0", b"\1") for n in lengths]
+    data = b"".join(part.ljust(MIB, b"\0") for part in parts)
+    a, b = (ceph.image(name, size, order=order) for name in "ab")
+    more = [700, 4096, CHUNK, 1, CHUNK - 1, 77, 3 * CHUNK, 5]
+    for number, part in enumerate(parts):
+        longer = part + bytes(more[number])
+        first, second = (part, longer) if number % 2 else (longer, part)
+        ceph.on(a, ("write", first, number * MIB), ("flush",))
+        ceph.on(b, ("write", second, number * MIB), ("flush",))
+    report = agree(ceph.url(a), ceph.url(b), data, data)
+    assert report.bytes_read == report.extra["fallback_bytes"] == 0
+    for number, part in enumerate(parts):
+        for place in {0, len(part) - 1, len(part), min(len(part) + more[number] - 1, MIB - 1)}:
+            at = number * MIB + place
+            worse = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+            ceph.write(b, at, worse[at : at + 1])
+            assert not verify(ceph.url(a), ceph.url(b), method=METHOD).identical
+            ceph.write(b, at, data[at : at + 1])
+
+
 # ---- layouts ----
 
 LAYOUTS = [

@@ -178,7 +178,25 @@ class ChecksumPlan:
         order = [0, 1] if number % 2 else [1, 0]  # so that both clusters have work all the time
         for index in sorted(order, key=lambda index: not isinstance(self._sides[index], ImageSums)):
             found[index] = self._sides[index].sums(want, index + 1, found.get(1 - index))
-        return judge_sums(found[0], found[1], self._seeds)
+        verdicts = judge_sums(found[0], found[1], self._seeds)
+        if verdicts.totals().get(SUM_UNKNOWN) and self._made_even(found[0], found[1]):
+            verdicts = judge_sums(found[0], found[1], self._seeds)
+        return verdicts
+
+    def _made_even(self, one: Sums, other: Sums) -> bool:
+        """Objects of two images that end at different places in a chunk: what one has more may be zeroes."""
+        pieces: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]] = ([], [])
+        index = 0
+        for extent in one.want:
+            for at in range(extent.offset, extent.end, self._chunk):
+                a, b = one.lengths[index], other.lengths[index]
+                if 0 < a != b > 0:
+                    pieces[0 if a > b else 1].append((at, index, min(a, b)))
+                index += 1
+        for side, sums, uneven in zip(self._sides, (one, other), pieces, strict=True):
+            if uneven and isinstance(side, ImageSums):
+                side.shorten(sums, uneven)
+        return bool(pieces[0] or pieces[1])
 
     def _wanted(self, task: Extents, bit: int) -> Extents:
         kinds = [kind | mark for kind in _READS[bit] for mark in (0, SEG_MARK)]

@@ -81,6 +81,11 @@ class ImageSums:
         self._count(runs, sums)
         return sums
 
+    def shorten(self, sums: Sums, pieces: list[tuple[int, int, int]]) -> None:
+        """Takes the digests of fewer bytes where all after them is zeroes: (offset in the image, index, bytes)."""
+        runs = [(*self._layout.locate(offset), length, index, False) for offset, index, length in pieces]
+        self._sums.shorten(runs, sums)
+
     def _runs(self, want: Extents, bit: int) -> Iterator[Run]:
         edge = -(-self._overlap // self._chunk) * self._chunk
         index = 0
