@@ -129,10 +129,18 @@ class _Author:
             self.steps.append(("remove", name))
 
     def rollback(self):
-        if self.snaps:
-            name = self.rng.choice(list(self.snaps))
-            self.size = self.snaps[name]
-            self.steps.append(("rollback", name))
+        """Half of them to a snapshot in which nothing is new."""
+        if not self.snaps:
+            return
+        name = self.rng.choice(list(self.snaps))
+        if self.rng.random() < 0.5:
+            self.snapshot()
+            name = list(self.snaps)[-1]
+            for _ in range(self.rng.randrange(1, 4)):
+                self.change()
+            self.snapshot()
+        self.size = self.snaps[name]
+        self.steps.append(("rollback", name))
 
     def resize(self):
         """Often twice, so that the end is as it was; with a snapshot of the small one, which may go later."""

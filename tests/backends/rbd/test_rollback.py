@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fixtures.cli import report
 from tests.fixtures.rbd import MIB, allocated, diff, rbd_diff, sound
 
 SIZE = 16 * MIB
@@ -48,3 +49,12 @@ def test_the_head(ceph, rolled_back):
         told = diff(ceph.url(rolled_back, base), ceph.url(rolled_back))
         sound(told.extents, ceph.content(f"{rolled_back}@{base}"), ceph.content(rolled_back))
     sound(allocated(ceph.url(rolled_back)).extents, bytes(SIZE), ceph.content(rolled_back))
+
+
+def test_a_replica_of_it(ceph, rolled_back):
+    """What the rollback brought back is sent too."""
+    ceph.image("replica", SIZE)
+    for name in ("s2", "s3"):
+        urls = ceph.url(rolled_back, name), ceph.url(ceph.spec("replica"))
+        report("copy", "--from-snap", "last", "--verify", *urls, expect=0)
+        assert ceph.content(ceph.spec("replica", name)) == ceph.content(f"{rolled_back}@{name}")
