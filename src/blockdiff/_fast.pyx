@@ -1,6 +1,7 @@
 # distutils: language = c
 """What is per byte or per extent, natively: see _fast.pyi for the interface and native/*.pxi for the parts."""
 
+cimport cython
 from cpython cimport array
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,

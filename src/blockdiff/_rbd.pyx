@@ -2,6 +2,7 @@
 """Ceph by librados and librbd, loaded at run time: see _rbd.pyi for the interface and native/ceph*.pxi for the parts."""
 
 cimport cython
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals

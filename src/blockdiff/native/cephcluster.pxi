@@ -115,6 +115,7 @@ cdef class Cluster:
 
 
 @cython.no_gc_clear
+@cython.no_gc  # the collector would take away what __dealloc__ goes by; it can be in no cycle of its own
 cdef class IoCtx:
     """A pool with a namespace. ``Cluster.ioctx`` makes them."""
     cdef rados_ioctx_t io

@@ -56,6 +56,7 @@ cdef class Cancel:
 
 
 @cython.no_gc_clear  # closing needs the pool
+@cython.no_gc  # the collector would take away what __dealloc__ goes by; it can be in no cycle of its own
 cdef class Image:
     """An open image at its head or at a snapshot. Any thread may use it. Raises CephError.
 

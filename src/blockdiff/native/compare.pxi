@@ -76,6 +76,7 @@ class ReadFailed(Exception):
         self.side, self.offset, self.length, self.errno, self.writing = side, offset, length, errno, writing
 
 
+@cython.no_gc  # the collector would take away what __dealloc__ goes by; it can be in no cycle of its own
 cdef class Reader:
     """Reads two devices for one worker thread and judges their bytes by a plan.
 

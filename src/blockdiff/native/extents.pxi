@@ -36,6 +36,7 @@ cdef inline int vec_push(bd_vec *v, int64_t offset, int64_t length, uint8_t kind
     return 0
 
 
+@cython.no_gc  # the collector would take away what __dealloc__ goes by; it can be in no cycle of its own
 cdef class Extents:
     """A sorted, non-overlapping, immutable set of extents in one native buffer.
 

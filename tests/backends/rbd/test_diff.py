@@ -163,3 +163,11 @@ def test_images_that_have_nothing_in_common_are_compared_by_content(ceph):
     assert told.method == "content"
     assert told.extents == [(4096, 4096, "data"), (8192, MIB - 8192, "zero")]
     blockdiff("diff", *urls, "--require", "fast-diff", expect=4)
+
+
+def test_erasure_coded_data(ceph_ec):
+    spec = history(ceph_ec)
+    told = diff(ceph_ec.url(spec, "s1"), ceph_ec.url(spec, "s3"))
+    assert told.method == "fast-diff"
+    assert told.extents == rbd_diff(ceph_ec, f"{spec}@s3", "s1")
+    sound(told.extents, ceph_ec.content(f"{spec}@s1"), ceph_ec.content(f"{spec}@s3"))

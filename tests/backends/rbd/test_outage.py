@@ -168,6 +168,18 @@ def test_a_client_that_is_shut_out_says_so(ceph, running, content, tmp_path):
     assert ceph.content(b) == content
 
 
+def test_a_reader_that_is_shut_out_says_so(ceph, running, content):
+    keyring = ceph.user("reader", {"mon": "profile rbd", "osd": "profile rbd-read-only"})
+    a, b = (ceph.url(ceph.image(name, SIZE, content), id="reader", keyring=keyring) for name in "ab")
+    job = running("verify", "--method", "content", a, b)
+    for address in ceph.addresses("reader"):
+        ceph.mon("osd blocklist", blocklistop="add", addr=address)
+    code, value, err = job.end()
+    assert code in {3, 5}, err
+    assert "blocklist" in value["error"]
+    assert (value["identical"], value["complete"]) == (False, False)
+
+
 def test_an_interrupted_copy_leaves_no_lock(ceph, running, content, tmp_path):
     source = tmp_path / "source.img"
     source.write_bytes(content)

@@ -168,7 +168,11 @@ class RbdSource:
 
     def _check(self, *snaps: Snap | None) -> None:
         """A snapshot that was removed meanwhile took the truth along."""
-        known = {snap.id for snap in self._again()}
+        gone: tuple[type[Exception], ...] = (DeviceError, *self._errors)
+        try:
+            known = {snap.id for snap in self._again()}
+        except gone as error:
+            raise DeviceError("it was removed meanwhile", url=self._url, action="list the changes of") from error
         for snap in snaps:
             if snap is not None and snap.id not in known:
                 raise DeviceError(
