@@ -32,8 +32,8 @@ class Setting:
 
     @property
     def rbd_size(self) -> int:
-        """Of a full image: an OSD needs longer for its bytes than a disk."""
-        return min(self.size, 256 * MIB if self.quick else 2 * GIB)
+        """Of a full image."""
+        return min(self.size, 256 * MIB) if self.quick else self.size
 
 
 def flag(name: str) -> bool:

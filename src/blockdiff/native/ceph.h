@@ -104,7 +104,7 @@ typedef struct {
     X(rbd, int, rbd_aio_create_completion, (void *, rbd_callback_t, rbd_completion_t *)) \
     X(rbd, void, rbd_aio_release, (rbd_completion_t)) \
     X(rbd, ssize_t, rbd_aio_get_return_value, (rbd_completion_t)) \
-    X(rbd, int, rbd_aio_read, (rbd_image_t, uint64_t, size_t, char *, rbd_completion_t)) \
+    X(rbd, int, rbd_aio_read2, (rbd_image_t, uint64_t, size_t, char *, rbd_completion_t, int)) \
     X(rbd, int, rbd_aio_write, (rbd_image_t, uint64_t, size_t, const char *, rbd_completion_t)) \
     X(rbd, int, rbd_aio_write_zeroes, (rbd_image_t, uint64_t, size_t, rbd_completion_t, int, int)) \
     X(rbd, int, rbd_aio_flush, (rbd_image_t, rbd_completion_t)) \

@@ -107,7 +107,7 @@ cdef extern from "ceph.h" nogil:
         void rbd_trash_list_cleanup(bd_rbd_trash *, size_t) noexcept nogil
         int rbd_namespace_exists(rados_ioctx_t, const char *, c_bool *) noexcept nogil
     bd_ceph_calls ceph
-    int bd_ceph_load(const char *rados, const char *rbd, const char **library, char *why, size_t size)
+    int bd_ceph_load(const char *rados, const char *rbd, const char **library, char *why, size_t size) nogil
     enum:
         BD_CEPH_LOADED, BD_CEPH_NO_LIBRARY, BD_CEPH_NO_SYMBOL
 
@@ -143,7 +143,11 @@ def load(str rados=RADOS_LIBRARY, str rbd=RBD_LIBRARY):
     cdef char why[512]
     cdef const char *library = NULL
     cdef bytes rados_name = rados.encode(), rbd_name = rbd.encode()
-    cdef int rc = bd_ceph_load(rados_name, rbd_name, &library, why, sizeof(why))
+    cdef const char *rados_p = rados_name
+    cdef const char *rbd_p = rbd_name
+    cdef int rc
+    with nogil:
+        rc = bd_ceph_load(rados_p, rbd_p, &library, why, sizeof(why))
     if rc == BD_CEPH_LOADED:
         return
     text = (<bytes>why).decode(errors="replace")

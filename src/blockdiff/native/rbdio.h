@@ -10,6 +10,8 @@
 #include "driver.h"
 #include "extent.h"
 
+/* LIBRADOS_OP_FLAG_FADVISE_SEQUENTIAL and _NOCACHE, as rbd export says: OSDs need not keep for others what is read once. */
+#define BD_READ_ONCE (0x10 | 0x40)
 #define BD_GRACE_MS 2000      /* after a cancel: healthy requests end in this time, and no buffer is lost */
 
 typedef struct {
@@ -92,7 +94,9 @@ static void *bd_rbd_read(void *device, unsigned char *buf, int64_t offset, int64
 {
     bd_rbd *b = (bd_rbd *)device;
     bd_request *q = bd_new_request(b, err);
-    return q ? bd_started(q, ceph.rbd_aio_read(b->image, (uint64_t)offset, (size_t)length, (char *)buf, q->completion), err)
+    return q ? bd_started(q, ceph.rbd_aio_read2(b->image, (uint64_t)offset, (size_t)length, (char *)buf, q->completion,
+                                                BD_READ_ONCE),
+                          err)
              : NULL;
 }
 

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from blockdiff.backends.rbd.address import RbdAddress
+from blockdiff.backends.rbd.connection import begin, connect
+from blockdiff.errors import InvalidInput
 from tests.fixtures.cli import blockdiff
 
 RUN = """
@@ -104,3 +107,11 @@ def test_newer_libraries_are_asked_by_number(ceph, newer_library):
     assert done.returncode == 0, done.stderr
     assert "by number" in done.stderr
     assert done.stdout == blockdiff("diff", "-o", "rbd", *urls, expect=0).stdout
+
+
+def test_a_connection_begun_early_tells_its_failure_to_who_connects(tmp_path):
+    address = RbdAddress("image", conf=str(tmp_path / "none.conf"))
+    for _ in range(2):
+        begin(address)
+        with pytest.raises(InvalidInput, match=r"none\.conf"):
+            connect(address)

@@ -27,6 +27,7 @@ _SETTINGS = {"rbd_cache": "false", "err_to_stderr": "false", "log_to_stderr": "f
 
 _lock = threading.Lock()
 _connections: weakref.WeakValueDictionary[tuple[str, ...], Connection] = weakref.WeakValueDictionary()
+_begun: dict[tuple[str, ...], Connection | BaseException] = {}
 
 
 class Connection:
@@ -123,13 +124,40 @@ def connect(address: RbdAddress) -> Connection:
 
     Raises InvalidInput (configuration), BackendUnavailable (no librbd), RemoteError (no answer, or refused).
     """
-    environment = (os.environ.get("CEPH_CONF", ""), os.environ.get("CEPH_ARGS", ""))
-    key = (address.conf, address.user, address.keyring, address.cluster, str(address.timeout), *environment)
+    key = _key(address)
     with _lock:
-        found = _connections.get(key)
+        begun = _begun.pop(key, None)
+        if isinstance(begun, BaseException):
+            raise begun
+        found = begun or _connections.get(key)
         if found is None:
             found = _connections[key] = Connection(address)
         return found
+
+
+def begin(address: RbdAddress) -> None:
+    """Connects behind the caller's back, who has modules to load; ``connect`` waits for it, and says how it ended."""
+    key = _key(address)
+    if not _lock.acquire(blocking=False):
+        return
+    if key in _connections or key in _begun:
+        _lock.release()
+        return
+
+    def run() -> None:
+        try:
+            _begun[key] = _connections[key] = Connection(address)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that connects, which raises it
+            _begun[key] = error
+        finally:
+            _lock.release()
+
+    threading.Thread(target=run, name="rbd-connect", daemon=True).start()
+
+
+def _key(address: RbdAddress) -> tuple[str, ...]:
+    environment = (os.environ.get("CEPH_CONF", ""), os.environ.get("CEPH_ARGS", ""))
+    return (address.conf, address.user, address.keyring, address.cluster, str(address.timeout), *environment)
 
 
 def _ceph_args() -> dict[str, str]:
