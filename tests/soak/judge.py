@@ -90,7 +90,7 @@ class Judge:
         device, content = self._devices[name], self._contents[name]
         if len(content) != device.size:
             self._fault("size", None, name, f"{device.size} and not {len(content)}")
-        for way, batches in (("map", device.extents()), ("allocation", device.allocation())):
+        for way, batches in (("map", device.extents()), ("digest", device.digest_extents())):
             extents = listed(batches)
             self.tally.diffs[way] += 1
             end = 0

@@ -93,8 +93,7 @@ def known_allocation(device: Device, start: int, end: int) -> Iterator[Extents]:
     """The map, with storage that is allocated but was never written (ZERO) told from holes where the device can."""
     unwritten = getattr(device, "unwritten", None)
     reserved = () if unwritten is None else unwritten(start, end - start)
-    exact = getattr(device, "allocation", device.extents)
-    return iter(Merge(_proved(exact(start, end - start), device.url, start, end), reserved, _RESERVED))
+    return iter(Merge(known_extents(device, start, end), reserved, _RESERVED))
 
 
 def whole(start: int, end: int) -> list[Extents]:

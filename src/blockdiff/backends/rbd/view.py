@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from blockdiff.backends.rbd.opening import Snap
 
+MAX_BATCH = 4096
+
 
 class View(NamedTuple):
     """``image`` speaks as ``_rbd.Image`` does and is set to ``snap`` (None: the head), where it has ``size`` bytes.
@@ -125,3 +127,14 @@ def _refusal(view: View, base: Snap) -> str:
         return why
     flags = [view.flags_at(snap) for snap in (base, *decide.between(snaps, base, view.snap))]
     return decide.refusal(snaps, base, view.snap, view.size, features, [view.facts["flags"], *flags])
+
+
+def with_holes(found: Iterable[Extents], start: int, end: int) -> Iterator[Extents]:
+    """What is allocated as data, and the rest as holes."""
+    from blockdiff.engine.stream import union
+
+    data = (batch.with_kind(Kind.DATA).coalesce() for batch in found)
+    holes = [Extents([(start, end - start, Kind.HOLE)])] if end > start else []
+    for batch in union(data, holes):
+        for at in range(0, len(batch), MAX_BATCH):
+            yield batch[at : at + MAX_BATCH]

@@ -1,0 +1,116 @@
+"""An open image that a device and its clones share, and how its errors are told."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from blockdiff.backends.rbd.call import failed, library
+from blockdiff.backends.rbd.opening import snaps_of
+from blockdiff.errors import DeviceError
+
+if TYPE_CHECKING:
+    from blockdiff._rbd import CephError
+    from blockdiff.backends.rbd.opening import Opened, Snap
+
+
+class Handle:
+    """The open image that a device and its clones share; the last one closes it."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened, self._users, self._lock = opened, 1, threading.Lock()
+
+    def share(self) -> Handle:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.opened.image.close()
+
+
+class Held:
+    """Something that holds an open image, and is closed with it; ``url`` names it in messages, ``facts`` are those of
+    ``_rbd.Image.facts``.
+    """
+
+    url: str
+    facts: dict[str, Any]
+    _handle: Handle | None
+
+    @property
+    def image(self) -> Any:
+        """The native image. DeviceError when the device is closed."""
+        if self._handle is None:
+            raise DeviceError("it is closed", url=self.url, action="use")
+        return self._handle.opened.image
+
+    @property
+    def opened(self) -> Opened:
+        """Connection, pool and image. DeviceError when the device is closed."""
+        if self._handle is None:
+            raise DeviceError("it is closed", url=self.url, action="use")
+        return self._handle.opened
+
+    @property
+    def identity(self) -> tuple[str, int, str, str, int]:
+        """Equal for two names of one image at one point in time."""
+        opened = self.opened
+        return (*self.image_identity, 0 if opened.snap is None else opened.snap.id)
+
+    @property
+    def image_identity(self) -> tuple[str, int, str, str]:
+        """Equal for all snapshots of one image."""
+        opened = self.opened
+        return (
+            opened.connection.fsid,
+            opened.ioctx.pool,
+            opened.ioctx.namespace,
+            self.facts["id"] or self.facts["name"],
+        )
+
+    def snapshots(self) -> list[Snap]:
+        """The user's snapshots, oldest first; those of mirroring, groups and the trash are left out."""
+        return [snap for snap in self.all_snapshots() if snap.namespace == "user"]
+
+    def all_snapshots(self) -> list[Snap]:
+        """All snapshots, oldest first."""
+        snaps: list[Snap] = self._try(lambda: snaps_of(self.image), "list the snapshots of")
+        return snaps
+
+    def has_snapshot(self, name: str) -> bool:
+        """True when the image has a user's snapshot of this name."""
+        return any(snap.name == name for snap in self.snapshots())
+
+    def explain(self, code: int, *, writing: bool = False) -> str:
+        """What an errno of a read or write means here; empty where the system's words are right."""
+        return self.opened.connection.explain(code)
+
+    def close(self) -> None:
+        """Gives the image back; every later use is an error."""
+        handle, self._handle, self._capsule = self._handle, None, None
+        if handle is not None:
+            handle.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _try(self, call: Any, action: str, offset: int | None = None, length: int | None = None) -> Any:
+        native = library()
+        try:
+            return call()
+        except native.CephError as error:
+            self._failed(error, action, offset, length)
+
+    def _failed(self, error: CephError, action: str, offset: int | None, length: int | None) -> NoReturn:
+        trouble = failed(error, self.url, action, offset, length)
+        if self._handle is not None:
+            trouble.reason = self.explain(error.errno, writing=action != "read") or trouble.reason
+        raise trouble from error
