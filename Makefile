@@ -67,7 +67,7 @@ man: $(VENV)/.native ## manual pages in build/man/
 asan: need-test $(VENV)/.native $(VENV)/.test ## tests of the native core under AddressSanitizer and UBSan
 	BLOCKDIFF_SANITIZE=1 $(PY) setup.py -q build --build-base build/asan --build-lib build/asan/lib
 	PYTHONPATH=$(CURDIR)/build/asan/lib PYTHONMALLOC=malloc \
-	LD_PRELOAD="$$(cc -print-file-name=libasan.so)" \
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so) libstdc++.so.6" \
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	$(PYTEST) -m "not slow and not benchmark and not unsanitized" $(ASAN_TESTS) $(T)
