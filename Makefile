@@ -19,7 +19,10 @@ BENCH := BLOCKDIFF_BENCH_COMMAND=$(CURDIR)/$(BENCH_VENV)/bin/blockdiff $(PY) -m 
 BENCH_CI := $(BENCH) --quick
 
 # What drives the extension; under sanitizers, without the tests that measure memory.
-ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends)
+# Of the backend for Ceph those that work in the process of the tests.
+ASAN_RBD := checksum conformance layout source source_bindings vanishing
+ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends/*.py) \
+	$(ASAN_RBD:%=tests/backends/rbd/test_%.py)
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:

@@ -57,8 +57,8 @@ cdef class Sums:
             if want.items[i].offset % chunk or want.items[i].length % chunk:
                 raise InvalidInput(f"extent {i} is not made of chunks of {chunk} bytes")
             n += want.items[i].length // chunk
-        lengths = array.clone(array.array("i"), n, zero=True)
-        values = array.clone(array.array("Q"), 2 * n, zero=True)
+        lengths = array.clone(array.array("i"), n, zero=n > 0)  # of none, Cython would fill NULL
+        values = array.clone(array.array("Q"), 2 * n, zero=n > 0)
         self.want, self.bit, self.chunk, self.lengths, self.values = want, bit, chunk, lengths, values
         self.s.n = n
         self.s.length = <int32_t *>lengths.data.as_ints
