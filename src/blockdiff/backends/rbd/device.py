@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from blockdiff._fast import Extents
 from blockdiff.backends.rbd import decide, header
-from blockdiff.backends.rbd.call import failed, library, patiently
+from blockdiff.backends.rbd.call import failed, leave, library, patiently
 from blockdiff.backends.rbd.opening import Opened, Snap, open_image, snaps_of
 from blockdiff.backends.rbd.view import View, allocated, allocation_method, changes_since
 from blockdiff.engine.plan import whole
@@ -51,7 +51,7 @@ class _Handle:
             self._users -= 1
             last = self._users == 0
         if last:
-            self.opened.image.close()
+            leave(self.opened.image.close)
 
 
 class RbdDevice:
