@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from blockdiff._rbd import CephError
 
 T = TypeVar("T")
+
+PATIENCE = 3.0  # seconds that Ctrl-C waits for an image to be closed
 
 REASONS = {
     errno.ETIMEDOUT: "the cluster did not answer in time",
@@ -66,6 +69,16 @@ def patiently(call: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def leave(close: Callable[[], None]) -> None:
+    """Closes. Who is interrupted does not wait for a cluster that does not answer: it goes on behind the scenes."""
+    if not isinstance(sys.exception(), KeyboardInterrupt):
+        close()
+        return
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
 
 
 def reason(code: int) -> str:

@@ -122,16 +122,17 @@ class ChecksumPlan:
         self._end = min(source.size, target.size) // self._chunk * self._chunk
         self._seeds = (secrets.randbits(64), secrets.randbits(64))
         self._threads = min(options.workers or THREADS, THREADS)
-        self._sides = (self._side(source), self._side(target))
+        past_cache = "direct" if options.target_past_cache else options.read
+        self._sides = (self._side(source, options.read), self._side(target, past_cache))
         self._totals: dict[int, int] = {}
         self._running: Generator[Extents, None, None] | None = None
 
-    def _side(self, device: Any) -> ImageSums | _File | ReadSums:
+    def _side(self, device: Any, mode: str) -> ImageSums | _File | ReadSums:
         if isinstance(device, RbdDevice):
             return ImageSums(device, self._chunk, self._seeds, DEPTH)
         if device.fileno() is None:
             return ReadSums(device, self._chunk, self._seeds)
-        return _File(device, self._chunk, self._seeds, self._options.read)
+        return _File(device, self._chunk, self._seeds, mode)
 
     def __iter__(self) -> Iterator[Extents]:
         self._running = self._answers()

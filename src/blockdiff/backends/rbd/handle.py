@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from blockdiff.backends.rbd.call import failed, library
+from blockdiff.backends.rbd.call import failed, leave, library
 from blockdiff.backends.rbd.opening import snaps_of
 from blockdiff.errors import DeviceError
 
@@ -30,7 +30,7 @@ class Handle:
             self._users -= 1
             last = self._users == 0
         if last:
-            self.opened.image.close()
+            leave(self.opened.image.close)
 
 
 class Held:
