@@ -87,7 +87,9 @@ def test_a_configured_time_limit(ceph, tmp_path, value):
         pytest.param("{pool}/a@nosnap", "nosnap", id="snapshot"),
     ],
 )
-@pytest.mark.parametrize("command", ["map", "verify", "diff", "copy"])
+@pytest.mark.parametrize(
+    "command", ["copy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("map", "verify", "diff"))]
+)
 def test_what_is_missing_is_named(ceph, tmp_path, path, named, command):
     ceph.namespace("ns")
     spec = ceph.image("a", MIB, b"data")

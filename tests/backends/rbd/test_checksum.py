@@ -352,6 +352,7 @@ def test_a_parent_that_cannot_be_asked_is_read(ceph):
     assert report.extra["fallback_bytes"] == 8 * MIB
 
 
+@pytest.mark.slow
 def test_a_parent_that_vanishes_is_never_called_equal(ceph):
     data = random_bytes(SIZE)
     parent = ceph.snapshot(ceph.image("parent", SIZE, data), "s")
@@ -536,6 +537,7 @@ def slow(*arguments):
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", [signal.SIGKILL, signal.SIGSTOP])
 def test_an_osd_is_away_for_a_while(ceph, tmp_path, sort):
     data = random_bytes(2 * SIZE)
@@ -554,6 +556,7 @@ def test_an_osd_is_away_for_a_while(ceph, tmp_path, sort):
     assert value["complete"]
 
 
+@pytest.mark.slow
 def test_an_osd_that_stays_away_is_no_hang_and_no_verdict(ceph):
     data = random_bytes(2 * SIZE)
     a, b = ceph.image("a", 2 * SIZE, data), ceph.image("b", 2 * SIZE, data)

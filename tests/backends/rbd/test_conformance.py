@@ -34,6 +34,7 @@ class TestImage(Conformance):
     pass
 
 
+@pytest.mark.slow
 class TestStriped(Conformance):
     layout: ClassVar = {"stripe_unit": 65536, "stripe_count": 3, "order": 17}
 

@@ -145,7 +145,13 @@ def test_files_have_no_snapshots(ceph, pair, tmp_path):
 
 
 @pytest.mark.parametrize("base", ["first", "next"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGKILL, id="killed", marks=pytest.mark.slow),  # its watch is kept for seconds
+        pytest.param(signal.SIGINT, id="interrupted"),
+    ],
+)
 def test_cut_short_and_taken_up(ceph, ceph_b, pair, base, how):
     spec, replica = pair
     snap = "s1"
