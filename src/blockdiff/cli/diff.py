@@ -100,7 +100,7 @@ def command(
 def _tell(run: Diff, output: str, *, quiet: bool, verbose: bool) -> None:
     """The method and the sums: part of what people read, beside what programs read."""
     lines = [f"changed: {run.changed_bytes:,} bytes ({format_size(run.changed_bytes)}), method {run.method}"]
-    if run.fallback and (verbose or output == "human"):
+    if run.fallback:
         lines[0] += f" (not {run.better}: {run.fallback})"
     if run.run is not None and (verbose or output == "human"):
         lines += how_read(run.run.report, verbose=verbose)
