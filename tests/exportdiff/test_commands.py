@@ -135,6 +135,7 @@ def test_map_writes_a_whole_image(chain, tmp_path):
     ("arguments", "what"),
     [
         pytest.param(["diff", "-o", "export-diff"], "--from-name", id="no name"),
+        pytest.param(["diff", "-o", "export-diff", "--from-name", ""], "is empty", id="a variable that is not set"),
         pytest.param(["diff", "--from-name", "a"], "goes with -o export-diff", id="other format"),
         pytest.param(["diff", "-o", "export-diff", "--from-name", "a", "--length", "5"], "whole image", id="part"),
     ],

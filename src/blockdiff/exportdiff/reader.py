@@ -56,7 +56,7 @@ class Diff:
         if form.SIZE not in found:
             raise self._in.broken(f"a record 's' with the image size was expected before {_show(tag)}", at)
         names = (found.get(form.FROM), found.get(form.TO))
-        return Header(names[0], names[1], found[form.SIZE])  # type: ignore[arg-type]
+        return Header(names[0], names[1] or None, found[form.SIZE])  # type: ignore[arg-type]
 
     def _metadata(self, tag: bytes, at: int) -> str | int:
         if tag in (form.FROM, form.TO):
@@ -78,6 +78,8 @@ class Diff:
             raise self._in.broken(f"a snapshot name of {length} bytes: at most {form.MAX_NAME} were expected", at)
         if told not in (None, 4 + length):
             raise self._in.broken(f"record {_show(tag)} says that it has {told} bytes and has {4 + length}", at)
+        if not length and tag == form.FROM:  # whoever drops it has a whole image
+            raise self._in.broken("an empty snapshot name in a record 'f'", at)
         name = self._in.take(length, "a snapshot name")
         if b"\0" in name:  # whoever takes it as a C string would see another name
             raise self._in.broken("a snapshot name with a NUL character", at)
