@@ -161,6 +161,7 @@ class Reader:
         self._in = Cursor(file, name)
         self._diffs = self._read()
         self.name = name
+        self.count = 1  # of diffs; known when the first is at hand
 
     @property
     def position(self) -> int:
@@ -193,10 +194,10 @@ class Reader:
         while (tag := self._in.take(1, "the tag of an image record")) != b"E":
             self._option(tag)
         self._banner(form.IMAGE_DIFFS_V2, 0)
-        count = self._in.number(8, "the number of diffs")
-        if not count:
+        self.count = self._in.number(8, "the number of diffs")
+        if not self.count:
             raise self._in.broken("the number of diffs is 0: an image has one at least", self._in.position - 8)
-        for _ in range(count):
+        for _ in range(self.count):
             self._banner(form.DIFF_V2, 0)
             yield from self._one(2)
 
