@@ -122,6 +122,7 @@ class Apply:
         target = self._begin(device, chain.layers[0][1].header)
         for number, (_, layer) in enumerate(chain):
             target.check(layer.header, first=not number)
+        self._warn_of_writes(target, chain.from_name)
         base_size = target.size
         self._progress.start("apply", sum(layer.data_bytes + layer.zero_bytes for _, layer in chain))
         try:
@@ -148,6 +149,7 @@ class Apply:
             target = self._begin(open_target(headers[0].size if headers[0].from_name is None else None), headers[0])
             for number, header in enumerate(headers):
                 target.check(header, first=not number)
+            self._warn_of_writes(target, headers[0].from_name)
             for stream, diff in self._following(streams):
                 target.check(diff.header, first=not self.report.begun)
                 self._progress.start("apply", diff.header.size)
@@ -177,6 +179,14 @@ class Apply:
                 "or what was behind it stays there"
             )
         return target
+
+    def _warn_of_writes(self, target: Target, from_name: str | None) -> None:
+        """An earlier run that was cut short has written there too, so that it cannot be refused."""
+        if from_name is not None and (count := target.written_since(from_name)):
+            self.report.warnings.append(
+                f"{target.device.url} was written to since its snapshot {shown(from_name, '')!r} (up to {count:,} "
+                "bytes): unless an earlier run of this command did that, the result is wrong; verify it"
+            )
 
     def _apply(self, diff: Diff, target: Target, stream: Any) -> None:
         header, before = diff.header, (target.copied, target.zeroed)
