@@ -250,6 +250,11 @@ def test_merge_through_pipes(chain):
     assert applied(OLD, parse(done.stdout)) == NEW
 
 
+def test_merge_to_a_pipe_that_has_a_name(chain):
+    whole = binary("map", "-o", "export-diff", chain[0]).stdout
+    assert binary("merge", "-", "-o", "/dev/stdout", stdin=whole).stdout == whole
+
+
 def test_a_merge_that_fails_leaves_nothing(chain, tmp_path):
     _, one, two, _ = chain
     before = sorted(os.listdir(tmp_path))
