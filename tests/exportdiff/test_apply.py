@@ -287,8 +287,65 @@ def test_a_wrong_pipe_changes_nothing(pipe, data, what):
 def test_a_pipe_that_does_not_follow(pipe, files, tmp_path):
     pipe(v1(Spec(9, (), "z", "b")))
     target = write_image(tmp_path / "image", b"unchanged")
-    with pytest.raises(SourceError, match=r"begins with snapshot 'z'.*incomplete"):
-        blockdiff.apply([*files([Spec(9, (), "a", "b")]), "-"], target)
+    with pytest.raises(InvalidInput, match=r"begins with snapshot 'z'"):
+        blockdiff.apply([*files([Spec(3, (), "a", "b")]), "-"], target)
+    assert target.read_bytes() == b"unchanged"
+
+
+@pytest.mark.parametrize("order", ["f-", "ff-", "-f", "-ff", "f-f"])
+def test_files_beside_a_pipe_are_checked_before_anything_is_written(pipe, files, tmp_path, order):
+    """One of them does not follow, whichever side of the pipe it is on."""
+    specs = [Spec(3, (), chr(97 + number), chr(98 + number)) for number in range(len(order))]
+    last = specs[-1]._replace(from_name="z")
+    specs = [last, *specs[1:]] if order[0] == "f" else [*specs[:-1], last]
+    names = files(specs)
+    pipe(v1(specs[order.index("-")]))
+    target = write_image(tmp_path / "image", b"unchanged")
+    if order[0] == "f":
+        names[0] = files([specs[0]._replace(from_name="a", to_name="x")], prefix="first")[0]
+    with pytest.raises(InvalidInput, match="begins with snapshot"):
+        blockdiff.apply(["-" if kind == "-" else name for kind, name in zip(order, names, strict=True)], target)
+    assert target.read_bytes() == b"unchanged"
+
+
+def test_what_a_pipe_leads_to_is_checked_before_anything_is_written(pipe, files):
+    """Its snapshot is there already: that is known before the file ahead of it is applied."""
+    pipe(v1(Spec(9, (), "b", "c")))
+    target = Image(b"unchanged", "a", "c")
+    with pytest.raises(InvalidInput, match="has a snapshot 'c' already"):
+        blockdiff.apply([*files([Spec(9, ((0, b"x"),), "a", "b")]), "-"], target)
+    assert target.data == b"unchanged"
+
+
+@pytest.mark.parametrize("piped", ["export", "diff"])
+def test_the_head_in_a_whole_export_gives_way_beside_a_pipe(pipe, files, tmp_path, piped):
+    export = [Spec(9, ((0, b"first"),), None, "a"), Spec(9, ((0, b"HEAD"),), "a", None)]
+    diff = Spec(9, ((5, b"next"),), "a", "b")
+    target = tmp_path / "image"
+    if piped == "export":
+        pipe(image(export))
+        blockdiff.apply(["-", *files([diff])], target)
+    else:
+        pipe(v1(diff))
+        blockdiff.apply([*files(export, together=True), "-"], target)
+    assert target.read_bytes() == b"firstnext"
+
+
+def test_a_file_that_is_written_to_while_it_is_applied(files, tmp_path):
+    """Its size and its records are the same: only its data is another one, of which a part was applied."""
+    names = files([Spec(9, ((0, b"whole"),), "a", "b")])
+
+    class Slow(Image):
+        def pwrite(self, data, offset):
+            super().pwrite(data, offset)
+            with open(names[0], "r+b") as file:
+                file.seek(-3, 2)
+                file.write(b"X")
+
+    target = Slow(b"unchanged", "a")
+    with pytest.raises(SourceError, match="modified meanwhile"):
+        blockdiff.apply(names, target)
+    assert not target.has_snapshot("b")
 
 
 def test_a_pipe_is_checked_first_when_it_is_to_be_verified(pipe, tmp_path):

@@ -135,6 +135,7 @@ def test_map_writes_a_whole_image(chain, tmp_path):
     ("arguments", "what"),
     [
         pytest.param(["diff", "-o", "export-diff"], "--from-name", id="no name"),
+        pytest.param(["diff", "-o", "export-diff", "--from-name", ""], "is empty", id="a variable that is not set"),
         pytest.param(["diff", "--from-name", "a"], "goes with -o export-diff", id="other format"),
         pytest.param(["diff", "-o", "export-diff", "--from-name", "a", "--length", "5"], "whole image", id="part"),
     ],
@@ -247,6 +248,11 @@ def test_merge_through_pipes(chain):
     _, one, _, _ = chain
     done = binary("merge", one, "-", "-o", "-", stdin=v1(SPECS[1]))
     assert applied(OLD, parse(done.stdout)) == NEW
+
+
+def test_merge_to_a_pipe_that_has_a_name(chain):
+    whole = binary("map", "-o", "export-diff", chain[0]).stdout
+    assert binary("merge", "-", "-o", "/dev/stdout", stdin=whole).stdout == whole
 
 
 def test_a_merge_that_fails_leaves_nothing(chain, tmp_path):

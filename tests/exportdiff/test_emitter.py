@@ -131,6 +131,8 @@ def test_a_terminal_is_refused():
 def test_names_that_rbd_would_not_take():
     with pytest.raises(InvalidInput, match="longer than 4096"):
         ExportDiffEmitter(io.BytesIO(), MemoryDevice(1), from_name="ä" * 2049)
+    with pytest.raises(InvalidInput, match="a whole image"):
+        ExportDiffEmitter(io.BytesIO(), MemoryDevice(1), from_name="")
 
 
 def test_records_of_another_size_are_refused():

@@ -38,7 +38,7 @@ def read(data):
     [
         pytest.param(v1(FULL), [FULL], id="v1"),
         pytest.param(v1(Spec(0)), [Spec(0)], id="nothing"),
-        pytest.param(v1(Spec(5, (), "ä", "")), [Spec(5, (), "ä", "")], id="names"),
+        pytest.param(v1(Spec(5, (), "ä", "")), [Spec(5, (), "ä")], id="names"),
         pytest.param(v2(NEXT), [NEXT], id="v2"),
         pytest.param(v2(NEXT, protected=1), [NEXT], id="v2 protected"),
         pytest.param(v2(NEXT, protected=1, quirk=False), [NEXT], id="v2 protected, honest"),
@@ -99,6 +99,7 @@ WRONG = [
     pytest.param(V1 + b"s" + u64(1 << 63) + b"e", 12, "absurd", id="size"),
     pytest.param(V1 + b"f" + struct.pack("<I", 4097), 12, "4097 bytes", id="long name"),
     pytest.param(V1 + b"f" + struct.pack("<I", 3) + b"ab", 17, "within a snapshot name", id="name cut"),
+    pytest.param(V1 + b"f" + struct.pack("<I", 0) + SIZE + b"e", 12, "empty snapshot name", id="empty base"),
     pytest.param(V1 + b"t" + struct.pack("<I", 3) + b"a\0b", 12, "NUL", id="name with NUL"),
     pytest.param(V1 + SIZE + b"q", 21, "unknown record 'q'", id="tag"),
     pytest.param(V1 + SIZE + b"\x80", 21, r"unknown record '\\x80'", id="odd tag"),

@@ -190,6 +190,20 @@ def test_a_pipe_from_rbd_to_an_image(ceph, ceph_b, history):
     assert ceph_b.content(f"{copy}@s3") == contents[3]
 
 
+def test_an_image_that_is_not_at_the_base_is_told(ceph, history, diffs):
+    """rbd import-diff does not look, and the snapshot that it makes is silently wrong."""
+    copy = ceph.image("copy", SIZES[0])
+    done = blockdiff("apply", diffs[0], ceph.url(copy), expect=0, timeout=120)
+    assert "warning" not in done.stdout
+    with api.open_device(ceph.url(copy), writable=True) as device:
+        device.pwrite(b"x" * 5000, MIB)
+        device.flush()
+    done = blockdiff("apply", diffs[1], ceph.url(copy), expect=0, timeout=120)
+    assert "was written to since its snapshot 's0'" in done.stdout
+    done = blockdiff("apply", diffs[2], ceph.url(copy), expect=0, timeout=120)
+    assert "warning" not in done.stdout
+
+
 # ---- verifying without restoring ----
 
 

@@ -31,6 +31,8 @@ def check(output: str, offset: int, length: int | None, **names: str | None) -> 
         for option, value in names.items():
             if value is not None:
                 raise click.UsageError(f"--{option.replace('_', '-')} goes with -o export-diff")
+    elif names.get("from_name") == "":  # a variable that was not set: the changes would pass for a whole image
+        raise click.UsageError("--from-name is empty: name the snapshot that BASE is")
     elif offset or length is not None:
         raise click.UsageError("an export-diff is of the whole image: leave out --offset and --length")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from blockdiff._fast import Extents
 from blockdiff.engine.progress import NoProgress
 from blockdiff.engine.verify import Verification
 from blockdiff.errors import ContentsDoNotMatch, InvalidInput, SourceError
-from blockdiff.exportdiff.chain import STDIN, Chain, Links, open_file, open_stream, refuse_second_pipe
+from blockdiff.exportdiff.chain import STDIN, Chain, Links, follow, is_head, open_file, open_stream, refuse_second_pipe
 from blockdiff.exportdiff.form import shown
 from blockdiff.exportdiff.layer import Layer
 from blockdiff.exportdiff.overlay import changes_of
@@ -121,6 +122,7 @@ class Apply:
         target = self._begin(device, chain.layers[0][1].header)
         for number, (_, layer) in enumerate(chain):
             target.check(layer.header, first=not number)
+        self._warn_of_writes(target, chain.from_name)
         base_size = target.size
         self._progress.start("apply", sum(layer.data_bytes + layer.zero_bytes for _, layer in chain))
         try:
@@ -128,7 +130,7 @@ class Apply:
                 for diff, layer in zip(file.read(), file.layers, strict=True):
                     if diff.header != layer.header:
                         raise InvalidInput(f"{file.name} was modified meanwhile")
-                    self._apply(diff, target, file.name)
+                    self._apply(diff, target, file)
             device.flush()
         finally:
             self._progress.finish()
@@ -138,31 +140,35 @@ class Apply:
     def _apply_pipe(self, open_target: Callable[[int | None], Any]) -> None:
         """Files are checked first, and the pipe's own header before anything is written."""
         with ExitStack() as stack:
-            streams = [open_stream(name) if name != STDIN else _Pipe(*open_file(name)) for name in self._names]
-            for stream in streams:
-                stack.callback(stream.close)
-            target = None
-            for name, diff in self._following(streams):
-                header = diff.header
-                if target is None:
-                    target = self._begin(open_target(header.size if header.from_name is None else None), header)
-                target.check(header, first=not self.report.begun)
-                self._progress.start("apply", header.size)
+            streams: list[Any] = []
+            for name in self._names:
+                streams.append(open_stream(name) if name != STDIN else _Pipe(*open_file(name)))
+                stack.callback(streams[-1].close)
+            follow(streams)
+            headers = [layer.header for stream in streams for layer in stream.layers]
+            target = self._begin(open_target(headers[0].size if headers[0].from_name is None else None), headers[0])
+            for number, header in enumerate(headers):
+                target.check(header, first=not number)
+            self._warn_of_writes(target, headers[0].from_name)
+            for stream, diff in self._following(streams):
+                target.check(diff.header, first=not self.report.begun)
+                self._progress.start("apply", diff.header.size)
                 try:
-                    self._apply(diff, target, name)
+                    self._apply(diff, target, stream)
                 finally:
                     self._progress.finish()
                 self._done = 0
-            if target is not None:
-                target.device.flush()
+            target.device.flush()
 
     @staticmethod
-    def _following(streams: list[Any]) -> Iterator[tuple[str, Diff]]:
+    def _following(streams: list[Any]) -> Iterator[tuple[Any, Diff]]:
         links = Links()
-        for stream in streams:
+        for stream, following in itertools.zip_longest(streams, streams[1:]):
             for diff in stream.read():
+                if following is not None and stream.is_head(diff.header, following.layers[0].header):
+                    continue
                 links.follow(stream.name, Layer(diff.header))
-                yield stream.name, diff
+                yield stream, diff
 
     def _begin(self, device: Any, header: Header) -> Target:
         self._target = target = Target(device, base_size=self._base_size)
@@ -174,7 +180,15 @@ class Apply:
             )
         return target
 
-    def _apply(self, diff: Diff, target: Target, name: str) -> None:
+    def _warn_of_writes(self, target: Target, from_name: str | None) -> None:
+        """An earlier run that was cut short has written there too, so that it cannot be refused."""
+        if from_name is not None and (count := target.written_since(from_name)):
+            self.report.warnings.append(
+                f"{target.device.url} was written to since its snapshot {shown(from_name, '')!r} (up to {count:,} "
+                "bytes): unless an earlier run of this command did that, the result is wrong; verify it"
+            )
+
+    def _apply(self, diff: Diff, target: Target, stream: Any) -> None:
         header, before = diff.header, (target.copied, target.zeroed)
         self.report.begun = True
         target.resize(header.size)
@@ -190,8 +204,10 @@ class Apply:
         target.data.settle()
         if header.from_name is None:
             target.zero_rest([_extents(layer)])
+        if what := stream.changes():
+            raise InvalidInput(what)
         target.finish_diff(header)
-        self._note(name, header, target.copied - before[0], target.zeroed - before[1])
+        self._note(stream.name, header, target.copied - before[0], target.zeroed - before[1])
 
     def _write(self, diff: Diff, target: Target, offset: int, length: int) -> None:
         end = offset + length
@@ -240,13 +256,27 @@ class Apply:
 
 
 class _Pipe:
-    """Standard input, once."""
+    """Standard input, once; ``layers`` has its first header, and nothing of what follows that."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file, self.name = file, name
+        self._reader = Reader(file, name)
+        try:
+            self._first = next(iter(self._reader))
+        except BaseException:
+            file.close()
+            raise
+        self.layers = [Layer(self._first.header)]
+        self.known = self._reader.count == 1
 
     def read(self) -> Iterator[Diff]:
-        return iter(Reader(self._file, self.name))
+        return itertools.chain([self._first], self._reader)
+
+    def is_head(self, header: Header, following: Header) -> bool:
+        return not self.known and is_head(header, following)
+
+    def changes(self) -> str:
+        return ""
 
     def close(self) -> None:
         self._file.close()

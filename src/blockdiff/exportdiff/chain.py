@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from blockdiff.exportdiff.form import Header
     from blockdiff.exportdiff.reader import Diff
 
 STDIN = "-"
@@ -25,8 +26,10 @@ class StreamFile:
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file, self.name = file, name
-        self.layers = [read_layer(diff) for diff in self.read(all_of_it=True)]
         self._status = os.fstat(file.fileno())
+        self.layers = [read_layer(diff) for diff in self.read(all_of_it=True)]
+
+    known = True  # ``layers`` are all that it holds
 
     def fileno(self) -> int:
         return self._file.fileno()
@@ -38,6 +41,10 @@ class StreamFile:
             if not all_of_it and number == len(self.layers):
                 return
             yield diff
+
+    def is_head(self, header: Header, following: Header) -> bool:
+        """Whether a diff still has to be left out: none, they are out of ``layers`` already."""
+        return False
 
     def changes(self) -> str:
         """What happened to the file since it was read, in words."""
@@ -100,12 +107,19 @@ class Chain:
         self.close()
 
     def _follow(self) -> None:
-        links = Links()
-        for number, file in enumerate(self.files):
-            for layer in file.layers:
-                links.follow(file.name, layer)
-            if number + 1 < len(self.files):
-                links.leave_out_head(file, self.files[number + 1])
+        follow(self.files)
+
+
+def follow(files: list[Any]) -> None:
+    """Proves that files follow each other, as far as what they hold is known. InvalidInput where they do not."""
+    links = Links()
+    for number, file in enumerate(files):
+        for layer in file.layers:
+            links.follow(file.name, layer)
+        if not file.known:
+            links = Links()
+        elif number + 1 < len(files):
+            links.leave_out_head(file, files[number + 1])
 
 
 class Links:
@@ -130,10 +144,14 @@ class Links:
 
     def leave_out_head(self, file: StreamFile, following: StreamFile) -> None:
         """What ``rbd export --export-format 2`` adds after the last snapshot is not wanted when a diff follows that."""
-        last = file.layers[-1].header
-        if len(file.layers) > 1 and last.to_name is None and last.from_name == following.layers[0].header.from_name:
+        if len(file.layers) > 1 and is_head(file.layers[-1].header, following.layers[0].header):
             file.layers.pop()
             self._last = (file.name, file.layers[-1])
+
+
+def is_head(last: Header, following: Header) -> bool:
+    """Whether a diff leads from the snapshot that another begins with to the head."""
+    return last.to_name is None and last.from_name is not None and last.from_name == following.from_name
 
 
 def refuse_second_pipe(names: list[str]) -> None:

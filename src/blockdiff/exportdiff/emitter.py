@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blockdiff._fast import SEG_MAP, judge_buffers
 from blockdiff.engine.output import Output
-from blockdiff.errors import OutOfOrder
+from blockdiff.errors import InvalidInput, OutOfOrder
 from blockdiff.exportdiff.form import Header
 from blockdiff.exportdiff.reading import DataReader
 from blockdiff.exportdiff.writer import Writer, checked_name, refuse_terminal
@@ -33,6 +33,8 @@ class ExportDiffEmitter:
         self, out: BinaryIO, device: Device, *, from_name: str | None = None, to_name: str | None = None
     ) -> None:
         refuse_terminal(out)
+        if from_name == "":
+            raise InvalidInput("the name of the base is empty: the changes would be taken for a whole image")
         if to_name is None:
             to_name = getattr(device, "snapshot", "")
         names = checked_name(from_name, "the name of the base"), checked_name(to_name, "the name of the target")

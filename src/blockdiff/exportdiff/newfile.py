@@ -24,9 +24,9 @@ def new_file(name: str) -> Iterator[BinaryIO]:
     path = os.path.realpath(name)
     if name == "-":
         yield sys.stdout.buffer
-    elif _is_special(path):
+    elif _is_special(name):  # not by its real path: /dev/stdout of a pipe has none
         with _told(name):
-            special: BinaryIO = open(path, "wb")  # noqa: SIM115 - closed below
+            special: BinaryIO = open(name, "wb")  # noqa: SIM115 - closed below
         with _closed(special, name):
             yield special
     else:

@@ -56,7 +56,7 @@ class Diff:
         if form.SIZE not in found:
             raise self._in.broken(f"a record 's' with the image size was expected before {_show(tag)}", at)
         names = (found.get(form.FROM), found.get(form.TO))
-        return Header(names[0], names[1], found[form.SIZE])  # type: ignore[arg-type]
+        return Header(names[0], names[1] or None, found[form.SIZE])  # type: ignore[arg-type]
 
     def _metadata(self, tag: bytes, at: int) -> str | int:
         if tag in (form.FROM, form.TO):
@@ -78,6 +78,8 @@ class Diff:
             raise self._in.broken(f"a snapshot name of {length} bytes: at most {form.MAX_NAME} were expected", at)
         if told not in (None, 4 + length):
             raise self._in.broken(f"record {_show(tag)} says that it has {told} bytes and has {4 + length}", at)
+        if not length and tag == form.FROM:  # whoever drops it has a whole image
+            raise self._in.broken("an empty snapshot name in a record 'f'", at)
         name = self._in.take(length, "a snapshot name")
         if b"\0" in name:  # whoever takes it as a C string would see another name
             raise self._in.broken("a snapshot name with a NUL character", at)
@@ -159,6 +161,7 @@ class Reader:
         self._in = Cursor(file, name)
         self._diffs = self._read()
         self.name = name
+        self.count = 1  # of diffs; known when the first is at hand
 
     @property
     def position(self) -> int:
@@ -191,10 +194,10 @@ class Reader:
         while (tag := self._in.take(1, "the tag of an image record")) != b"E":
             self._option(tag)
         self._banner(form.IMAGE_DIFFS_V2, 0)
-        count = self._in.number(8, "the number of diffs")
-        if not count:
+        self.count = self._in.number(8, "the number of diffs")
+        if not self.count:
             raise self._in.broken("the number of diffs is 0: an image has one at least", self._in.position - 8)
-        for _ in range(count):
+        for _ in range(self.count):
             self._banner(form.DIFF_V2, 0)
             yield from self._one(2)
 

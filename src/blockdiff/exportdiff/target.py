@@ -65,6 +65,19 @@ class Target:
                 "leave it out, and apply those after it"
             )
 
+    def written_since(self, name: str) -> int:
+        """Bytes that may have changed since a snapshot of the device, where it keeps track of that."""
+        if not (self.keeps_snapshots and hasattr(self.device, "changes_since")):
+            return 0
+        with self.device.at(name) as base:
+            if self.device.changes_refusal(base) is not None:
+                return 0
+            changes = self.device.changes_since(base, 0, self.device.size, "auto")
+            count: int = max(0, base.size - self.device.size)
+            for batch in changes:
+                count += batch.total()
+            return count
+
     def resize(self, size: int) -> None:
         """Cuts or grows the image. What a device has behind the image becomes zero when the image grows over it."""
         if not self.fixed:

@@ -22,7 +22,7 @@ class Writer:
         self.data_bytes = self.zero_bytes = 0
         parts = [form.DIFF_V1]
         for tag, name in ((form.FROM, header.from_name), (form.TO, header.to_name)):
-            if name:
+            if name is not None:
                 parts.append(tag + _name(name))
         out.write(b"".join([*parts, form.SIZE, _u64(header.size)]))
 
