@@ -9,7 +9,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from blockdiff.errors import OutputError
+from blockdiff.errors import InvalidInput, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def new_file(name: str) -> Iterator[BinaryIO]:
     """A binary file to write. It stands beside its name and gets it when all is on stable storage, and not after an
-    error. ``-`` is standard output; pipes and devices are written directly. Raises OutputError.
+    error. ``-`` is standard output; pipes are written directly. Raises OutputError; InvalidInput for a block device.
     """
     path = os.path.realpath(name)
+    if name != "-" and _is_block(path):
+        raise InvalidInput(
+            f"{name} is a block device, which a stream of diffs would overwrite: name a file, "
+            "or write the diffs to the device by blockdiff apply"
+        )
     if name == "-":
         yield sys.stdout.buffer
     elif _is_special(name):  # not by its real path: /dev/stdout of a pipe has none
@@ -78,6 +83,13 @@ def _is_special(path: str) -> bool:
     """Whether there is something of this name that cannot be replaced; a directory fails when it is opened."""
     try:
         return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_block(path: str) -> bool:
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
     except OSError:
         return False
 
