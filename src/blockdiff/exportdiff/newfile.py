@@ -52,10 +52,20 @@ def _beside(path: str, name: str) -> Iterator[BinaryIO]:
         with _told(name):
             os.chmod(beside, _mode(path))
             os.replace(beside, path)
+            _sync_directory(os.path.dirname(path))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
+
+
+def _sync_directory(path: str) -> None:
+    """The new name is on stable storage too."""
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextlib.contextmanager
