@@ -18,7 +18,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-from blockdiff.errors import DeviceError, InvalidInput, OutOfOrder, ShortRead
+from blockdiff.errors import DeviceError, InvalidInput, OutOfOrder, ShortRead, SourceError
 from blockdiff.extent import Extent, Kind
 
 cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
@@ -31,3 +31,4 @@ include "format.pxi"
 include "json.pxi"
 include "parse.pxi"
 include "hash.pxi"
+include "wire.pxi"

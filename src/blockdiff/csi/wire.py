@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blockdiff import _fast
+from blockdiff.errors import SourceError
 from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from typing_extensions import Buffer
 
 
 def encode(record: Record) -> bytes:
@@ -16,12 +19,20 @@ def encode(record: Record) -> bytes:
     return _fast.encode_metadata(int(record.type), record.capacity, record.extents)
 
 
-def decode(message: bytes) -> Record:
-    """One record. Raises OutOfOrder (ranges that are unsorted, overlap or are empty) and SourceError (no message)."""
+def decode(message: Buffer) -> Record:
+    """One record.
+
+    Raises SourceError (no message, or of a type of block metadata that nobody knows) and OutOfOrder (ranges that are
+    unsorted, overlap, or are empty).
+    """
     kind, capacity, extents = _fast.decode_metadata(message)
-    return Record(BlockMetadataType(kind), capacity, extents)
+    try:
+        known = BlockMetadataType(kind)
+    except ValueError:
+        raise SourceError(f"{kind} is no known type of block metadata") from None
+    return Record(known, capacity, extents)
 
 
-def decode_all(messages: Iterable[bytes]) -> Iterator[Record]:
+def decode_all(messages: Iterable[Buffer]) -> Iterator[Record]:
     """A stream of messages as records."""
     return map(decode, messages)
