@@ -37,6 +37,15 @@ def reading(process, path):
     assert process.poll() is None
 
 
+def written(process, path):
+    """Waits until some of the data is there."""
+    for _ in range(2000):
+        if any(path.read_bytes()):
+            break
+        assert process.poll() is None
+        time.sleep(0.005)
+
+
 LONG = [
     pytest.param("verify", ["--rate", "256K"], id="verify"),
     pytest.param("verify", ["--rate", "256K", "--workers", "4", "--read", "direct"], id="verify-workers"),
@@ -128,6 +137,7 @@ def test_an_interrupted_copy_goes_on(tmp_path, pair, number, options):
     source, target = pair[0], tmp_path / "target"
     process = start("copy", *options, source, target, "--rate", "4M")
     reading(process, target)
+    written(process, target)
     process.send_signal(number)
     process.communicate(timeout=20)
     assert process.returncode in (130, -signal.SIGKILL)
