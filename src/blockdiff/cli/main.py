@@ -30,6 +30,7 @@ COMMANDS = {
     "apply": "Apply export-diff streams to an image",
     "merge": "Join export-diff streams into one",
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
+    "serve": "Serve changed block tracking over gRPC",
     "completion": "Print the shell completion script",
 }
 INTERRUPTED = 130

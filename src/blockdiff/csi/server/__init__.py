@@ -1,0 +1,1 @@
+"""What every server of this room needs: listening, TLS, limits, health, metrics."""
