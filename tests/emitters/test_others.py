@@ -32,6 +32,15 @@ class Memory:
     def flush(self):
         self.flushed += 1
 
+    def fileno(self):
+        return None
+
+    def clone(self):
+        return self
+
+    def close(self):
+        pass
+
 
 def compare(source, target):
     """A naive comparison by 512 bytes."""
@@ -71,7 +80,7 @@ def test_verifier_proves_a_good_list():
     emit([record((4096, 512), (4608, 512, 1)), record((5120, 3072))], verifier)
     assert verifier.report.identical
     assert target.data == source.data
-    assert target.writes == [(4096, 1024), (5120, 3072)]
+    assert target.writes == [(4096, 4096)]
     assert (verifier.applied_bytes, target.flushed) == (4096, 1)
 
 
@@ -87,7 +96,8 @@ def test_verifier_copies_in_bounded_chunks():
     size = (3 << 20) + 512
     source, target = Memory(b"x" * size), Memory(bytes(size))
     emit([record((0, size))], VerifierEmitter(source, target, compare=compare))
-    assert target.writes == [(0, 1 << 20), (1 << 20, 1 << 20), (2 << 20, 1 << 20), (3 << 20, 512)]
+    assert target.data == source.data
+    assert max(length for _, length in target.writes) <= 1 << 20
 
 
 def test_verifier_stops_before_it_writes_past_a_device():

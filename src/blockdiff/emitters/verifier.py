@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blockdiff.engine.stream import coalesce
+from blockdiff.engine.apply import Application
 from blockdiff.errors import ContentsDoNotMatch, OutOfOrder
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from blockdiff._fast import Extents
     from blockdiff.engine.device import Device, WritableDevice
     from blockdiff.record import Record
-
-CHUNK = 1 << 20
 
 
 class VerifierEmitter:
@@ -35,9 +33,13 @@ class VerifierEmitter:
     ) -> None:
         self._source, self._target = source, target
         self._compare, self._check = compare or _verify, check
-        self._buffer = bytearray(CHUNK)
-        self.applied_bytes = 0
+        self._application = Application(source, target)
         self.report: Any = None
+
+    @property
+    def applied_bytes(self) -> int:
+        """Bytes written to the target so far."""
+        return self._application.applied_bytes
 
     @property
     def differences(self) -> Extents:
@@ -46,24 +48,16 @@ class VerifierEmitter:
         return found
 
     def record(self, number: int, record: Record) -> None:
-        """Applies a record's extents, adjacent ones in one go."""
+        """Applies a record's extents. They are gathered: an error may come with a later record or with ``done``."""
         end = min(self._source.size, self._target.size)
         if record.extents.end > end:
             raise OutOfOrder(f"record {number} ends at {record.extents.end}, past the end of the smaller device, {end}")
-        for batch in coalesce([record.extents.with_kind(0)]):
-            for offset, length, _ in batch:
-                self._apply(offset, length)
-
-    def _apply(self, offset: int, length: int) -> None:
-        for start in range(offset, offset + length, CHUNK):
-            part = memoryview(self._buffer)[: min(CHUNK, offset + length - start)]
-            self._source.pread_into(part, start)
-            self._target.pwrite(part, start)
-        self.applied_bytes += length
+        self._application.add(record.extents)
 
     def done(self, count: int) -> None:  # the protocol
         """Makes the writes durable and compares."""
-        self._target.flush()
+        self._application.finish()
+        self._application.close()
         self.report = self._compare(self._source, self._target)
         if self._check and not self.report.identical:
             first = self.differences[0]

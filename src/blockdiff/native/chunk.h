@@ -24,6 +24,7 @@ enum { BD_OK = 0, BD_E_NOMEM = -1, BD_E_CANCELLED = -2, BD_E_READ = -3, BD_E_SHO
 #define BD_REGION (8LL << 20)     /* the page cache is asked about this much at a time */
 #define BD_MAX_QD 16
 #define BD_MAX_WRITES 8           /* of one chunk, in flight: runs between zeroes */
+#define BD_TINY (64 << 10)    /* bytes of a range that are sooner copied into a buffer than mapped */
 #define BD_HOT_PERCENT 94
 
 typedef struct {
@@ -213,6 +214,8 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
         k->offset = r->pos;
         k->length = stop - r->pos;
         k->seg = g->kind & BD_SEG_MASK;
+        if (k->seg == BD_SEG_COPY && k->length <= BD_TINY && k->path[0] == BD_PATH_MMAP && r->side[0].mode == BD_READ_AUTO)
+            k->path[0] = BD_PATH_BUFFERED;
         r->pos = stop;
         return 1;
     }

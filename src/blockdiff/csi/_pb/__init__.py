@@ -23,10 +23,7 @@ def _messages(serialized: bytes) -> Any:
     _pool.AddSerializedFile(serialized)
     names = {message.name: f"{described.package}.{message.name}" for message in described.message_type}
     return SimpleNamespace(
-        **{
-            name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(full))
-            for name, full in names.items()
-        }
+        **{name: message_factory.GetMessageClass(_pool.FindMessageTypeByName(full)) for name, full in names.items()}
     )
 
 
