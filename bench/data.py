@@ -112,11 +112,12 @@ class Store:
         c = self.made(f"scattered{percent}", size, lambda path: changed_copy(a, path, ranges))
         return Pair(a, c, Truth(size, ranges), size)
 
-    def rewritten(self, size: int, percent: int = 10) -> Pair:
-        """A replica to update: the target is the base, the source has this share of whole 64 KiB blocks changed."""
-        ranges = tuple((block * BLOCK, BLOCK) for block in sample(random.Random(21), size, percent))
+    def rewritten(self, size: int, percent: int = 10, block: int = BLOCK) -> Pair:
+        """A replica to update: the target is the base, the source has this share of whole blocks changed."""
+        ranges = tuple((number * block, block) for number in sample(random.Random(21), size, percent, block))
         a = self.equal(size).source
-        source = self.made(f"rewritten{percent}", size, lambda path: changed_copy(a, path, ranges))
+        name = f"rewritten{percent}" if block == BLOCK else f"rewritten{percent}-{block}"
+        source = self.made(name, size, lambda path: changed_copy(a, path, ranges))
         target = self.made("replica", size, lambda path: write(path, contents(a)))
         return Pair(source, target, Truth(size, ranges), size)
 
@@ -180,8 +181,8 @@ def write_all(fd: int, chunk: bytes) -> None:
         done += os.write(fd, memoryview(chunk)[done:])
 
 
-def sample(rng: random.Random, size: int, percent: int) -> list[int]:
-    blocks = size // BLOCK
+def sample(rng: random.Random, size: int, percent: int, block: int = BLOCK) -> list[int]:
+    blocks = size // block
     return sorted(rng.sample(range(blocks), max(1, blocks * percent // 100)))
 
 

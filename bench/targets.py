@@ -60,6 +60,12 @@ RBD_DIFF, RBD_WHOLE, RBD_BINDING = "rbd diff", "rbd diff --whole-object", "Pytho
 RBD_QEMU, RBD_TO_NULL, RBD_TO_FILE = "qemu-img compare rbd:", "rbd export to /dev/null", "rbd export"
 RBD_PIPE = "rbd export-diff, import-diff"
 
+CSI_STREAM = "csi: a stream over gRPC"
+CSI_MANY = "csi: a long stream over gRPC"
+CSI_VERIFY = "csi: verify by applying ranges of 4 KiB, hot"
+CSI = (CSI_STREAM, CSI_MANY, CSI_VERIFY)
+CSI_PLAIN, CSI_CMP = "protobuf messages", "copy in a loop + cmp"
+
 TARGETS = (
     Target(hot(SMALL, 1), "cpu", "cmp", 1.5),
     Target(hot(SMALL, 1), "cpu", "qemu-img compare", 1.8),
@@ -86,6 +92,10 @@ TARGETS = (
     Target(RBD_SUMS, "wire", "", 0.05),
     Target(RBD_THIN_PAIR, "wall", RBD_QEMU, 10.0),
     Target(RBD_READ, "wall", RBD_TO_NULL, 1.1),
+    Target(CSI_STREAM, "rate", "", 5.0),
+    Target(CSI_STREAM, "wall", CSI_PLAIN, 5.0),
+    Target(CSI_MANY, "peak", "", 64.0),
+    Target(CSI_VERIFY, "wall", CSI_CMP, 0.5),
 )
 
 
@@ -97,6 +107,7 @@ ORDER = (
     *(hot(folios, workers) for folios in (SMALL, LARGE) for workers in (1, 2)),
     *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
     *RBD,
+    *CSI,
 )
 
 
