@@ -12,6 +12,7 @@ from blockdiff.csi import rpc
 from blockdiff.csi.errors import StatusError
 from blockdiff.csi.server import address as addresses
 from blockdiff.csi.server.call import shortened
+from blockdiff.csi.server.socketlock import SocketLock
 from blockdiff.csi.server.streams import Streams
 from blockdiff.errors import BackendUnavailable, DeviceBusy, InvalidInput
 
@@ -56,6 +57,7 @@ class Listener:
         self._add_health()
         self._names = [""]
         self._stopped = threading.Event()
+        self._lock: SocketLock | None = None
         self.set_serving(False)
 
     @property
@@ -92,11 +94,9 @@ class Listener:
     def start(self) -> None:
         """Begins to listen."""
         if self._where.path:
-            addresses.free_socket(self._where.path)
-        with _private() if self._where.path else contextlib.nullcontext():
-            port = self._bind()
-        if not self._where.path:
-            self._where = self._where._replace(port=port)
+            self._bind_socket()
+        else:
+            self._where = self._where._replace(port=self._bind())
         self._server.start()
 
     def stop(self, grace: float = GRACE) -> None:
@@ -105,9 +105,11 @@ class Listener:
         self._server.stop(grace).wait(grace + 10)
         self._streams.close()
         self._pool.shutdown(wait=False)
-        if self._where.path:
+        if self._lock is not None:  # else the socket is somebody else's
             with contextlib.suppress(OSError):
                 os.unlink(self._where.path)
+            self._lock.release()
+            self._lock = None
         self._stopped.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -120,6 +122,17 @@ class Listener:
 
     def __exit__(self, *_: object) -> None:
         self.stop(0)
+
+    def _bind_socket(self) -> None:
+        lock = SocketLock(self._where.path)
+        try:
+            addresses.free_socket(self._where.path)
+            with _private():
+                self._bind()
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
 
     def _bind(self) -> int:
         target = self._where.target
