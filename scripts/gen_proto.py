@@ -12,6 +12,7 @@ HEAD = '"""Made by scripts/gen_proto.py from proto/*.proto: serialized FileDescr
 
 
 def compiled(name: str) -> bytes:
+    """The serialized FileDescriptorProto of one file."""
     from google.protobuf import descriptor_pb2
 
     with tempfile.TemporaryDirectory() as place:
@@ -23,6 +24,7 @@ def compiled(name: str) -> bytes:
 
 
 def module() -> str:
+    """The text of the module."""
     names = ("snapshot_metadata", "csi_snapshot_metadata")
     lines = [HEAD]
     for name in names:

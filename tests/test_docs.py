@@ -161,7 +161,7 @@ def images(tmp_path):
     return tmp_path
 
 
-HERE = re.compile(r"/dev|rbd |rbd:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l")
+HERE = re.compile(r"/dev|rbd |rbd:|csi:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l")
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
     for page in [*PAGES, ROOT / "README.md"]
@@ -188,7 +188,7 @@ def test_examples_in_help_run(name, images):
     lines = [line.strip() for line in text.split("Examples:")[1].splitlines() if "blockdiff" in line]
     assert lines
     for line in lines:
-        if not re.search(r"/dev|rbd |rbd:|reflink", line):
+        if not re.search(r"/dev|rbd |rbd:|csi:|reflink", line):
             command = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
             done = subprocess.run(command, shell=True, cwd=images, capture_output=True, text=True, check=False)
             assert done.returncode in (0, 1), (line, done.stderr)

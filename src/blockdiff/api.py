@@ -13,7 +13,8 @@ from blockdiff._fast import Extents
 from blockdiff.engine.audit import Audit, AuditTotals
 from blockdiff.engine.copy import Copy
 from blockdiff.engine.diff import Diff
-from blockdiff.engine.registry import open_device
+from blockdiff.engine.listing import check_listing, open_listing
+from blockdiff.engine.registry import is_source, open_device
 from blockdiff.engine.scan import Map
 from blockdiff.engine.stream import concatenate
 from blockdiff.engine.verify import verify_devices
@@ -88,9 +89,15 @@ def diff(
     """Yields records of the extents of ``target`` that changed against ``base``, in bounded memory.
 
     ``method`` and ``require`` as in ``blockdiff diff``. The devices are open as long as the iterator is used; an error,
-    or leaving the loop early, closes them.
+    or leaving the loop early, closes them. Two URLs of snapshots that hold no data (``csi:``) are asked for what they
+    list.
     """
     with ExitStack() as stack:
+        if _lists(base) or _lists(target):
+            check_listing(str(target), method=method, require=require)
+            listing = open_listing(base, target, offset=offset, length=length)  # type: ignore[arg-type]
+            yield from stack.enter_context(listing).records()
+            return
         run = Diff(
             _open(stack, base),
             _open(stack, target),
@@ -118,6 +125,11 @@ def map(  # noqa: A001 - the command's name
     zeroes.
     """
     with ExitStack() as stack:
+        if _lists(image):
+            check_listing(str(image), zeroes=zeroes)
+            listing = open_listing(None, image, offset=offset, length=length, holes=holes)  # type: ignore[arg-type]
+            yield from stack.enter_context(listing).records()
+            return
         run = Map(
             _open(stack, image),
             zeroes=zeroes,
@@ -278,6 +290,11 @@ def _open(stack: ExitStack, target: Any) -> Device:
     opened = open_device(target)
     stack.callback(opened.close)
     return opened
+
+
+def _lists(target: object) -> bool:
+    """Whether it is the name of something that lists blocks and holds none."""
+    return _is_name(target) and is_source(target)  # type: ignore[arg-type]
 
 
 def _is_name(target: object) -> bool:

@@ -15,6 +15,8 @@ from blockdiff.cli.options import LIST_FORMATS, Name, gather, output_options, re
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read
 from blockdiff.engine.diff import METHODS, Diff
+from blockdiff.engine.listing import Listing, check_listing, open_listing
+from blockdiff.engine.registry import is_source
 from blockdiff.units import format_size
 
 
@@ -26,8 +28,8 @@ from blockdiff.units import format_size
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="auto asks the storage (rbd), or skips what is shared and reads the rest; reflink, fast-diff and byte read no "
-    "data; content reads all but holes.",
+    help="auto asks the storage (rbd, csi), or skips what is shared and reads the rest; reflink, fast-diff, byte and "
+    "cbt read no data; content reads all but holes.",
 )
 @click.option(
     "--require", type=click.Choice(METHODS[1:]), default=None, help="Exit with 4 rather than use another method."
@@ -73,9 +75,16 @@ def command(
       blockdiff diff -o json yesterday.img today.img > changed.json
       blockdiff diff --require reflink snapshot.img live.img
       blockdiff diff -o json a.img b.img | blockdiff copy --extents - b.img a.img
+      blockdiff diff csi:app/monday csi:app/tuesday
     """
     exportdiff.check(output, offset, length, from_name=from_name, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
+    if is_source(base) or is_source(target):
+        check_listing(target, output, method=method, require=require)
+        with open_listing(base, target, offset=offset, length=length) as listing:
+            emit(listing.records(), make_list(output, quiet=quiet), progress)
+        _tell(listing, output, quiet=quiet, verbose=verbose)
+        return 1 if exit_code and listing.changed_bytes else 0
     with opened(base, target, None) as (first, second, _):
         if output == exportdiff.EXPORT_DIFF:
             base_name = exportdiff.name_of_base(first, from_name)
@@ -97,7 +106,7 @@ def command(
     return 1 if exit_code and run.changed_bytes else 0
 
 
-def _tell(run: Diff, output: str, *, quiet: bool, verbose: bool) -> None:
+def _tell(run: Diff | Listing, output: str, *, quiet: bool, verbose: bool) -> None:
     """The method and the sums: part of what people read, beside what programs read."""
     lines = [f"changed: {run.changed_bytes:,} bytes ({format_size(run.changed_bytes)}), method {run.method}"]
     if run.fallback:

@@ -14,6 +14,8 @@ from blockdiff.cli.lists import emit, make_list
 from blockdiff.cli.options import LIST_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read
+from blockdiff.engine.listing import Listing, check_listing, open_listing
+from blockdiff.engine.registry import is_source
 from blockdiff.engine.scan import Map
 from blockdiff.units import format_size
 
@@ -49,9 +51,16 @@ def command(
       blockdiff map disk.img
       blockdiff map --zeroes --granularity 64K /dev/vg0/data
       blockdiff map -o json disk.img > allocated.json
+      blockdiff map csi:app/monday
     """
     exportdiff.check(output, offset, length, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
+    if is_source(image):
+        check_listing(image, output, zeroes=zeroes)
+        with open_listing(None, image, offset=offset, length=length, holes=output in WITH_HOLES) as listing:
+            emit(listing.records(), make_list(output, quiet=quiet, facts=True, zeroes_known=False), progress)
+            _end(listing, listing.capacity, output, quiet, verbose)
+        return 0
     with opened(None, image, None) as (_, device, _listed):
         if output == exportdiff.EXPORT_DIFF:
             emitter = exportdiff.make_emitter(device, to_name=to_name)
@@ -67,18 +76,23 @@ def command(
             progress=progress,
         )
         emit(run.records(), emitter, progress)
-        if output == "human" and not quiet:
-            click.echo("\n".join([_sums(run, device.size), *_how(run, verbose)]))
-    for text in run.warnings:
-        click.echo(f"warning: {text}", file=sys.stderr)
+        _end(run, device.size, output, quiet, verbose)
     return 0
 
 
-def _how(run: Map, verbose: bool) -> list[str]:
+def _end(run: Map | Listing, size: int, output: str, quiet: bool, verbose: bool) -> None:
+    """The sums, for people; warnings for all."""
+    if output == "human" and not quiet:
+        click.echo("\n".join([_sums(run, size), *_how(run, verbose)]))
+    for text in run.warnings:
+        click.echo(f"warning: {text}", file=sys.stderr)
+
+
+def _how(run: Map | Listing, verbose: bool) -> list[str]:
     return how_read(run.run.report, verbose=verbose) if verbose and run.run is not None else []
 
 
-def _sums(run: Map, size: int) -> str:
+def _sums(run: Map | Listing, size: int) -> str:
     counts = {"data": 0, "zero": 0, "hole": 0, **run.bytes_by_kind}
     parts = ", ".join(f"{label} {format_size(count)}" for label, count in counts.items())
     return f"{size:,} bytes: {parts}; method {run.method}"

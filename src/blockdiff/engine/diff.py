@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blockdiff.engine.device import Device
     from blockdiff.engine.progress import Progress
 
-METHODS = ("auto", "reflink", "fast-diff", "byte", "content")
+METHODS = ("auto", "reflink", "fast-diff", "byte", "cbt", "content")
 _TRACKED = ("fast-diff", "byte")
 
 _CHANGED = combine_table(lambda kind, _: Kind.ZERO if kind == Kind.DST_ZERO else Kind.DATA)
@@ -91,6 +91,11 @@ class Diff:
             raise InvalidInput(f"--method {method} contradicts --require {require}")
         if wanted == "content":
             return "content"
+        if wanted == "cbt":
+            raise UnsupportedOperation(
+                f"the method cbt cannot be used: {self._base.url} and {self._target.url} are devices, not snapshots "
+                "of a service that tracks changes (csi:)"
+            )
         if wanted in (*_TRACKED, "auto") and self._track(wanted):
             return "tracked"
         refusal = getattr(self._base, "shared_refusal", lambda _: "it is not a file on a file system with reflinks")

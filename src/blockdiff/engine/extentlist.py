@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import IO, TYPE_CHECKING, Any, Self
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Self
 
 from blockdiff._fast import ExtentParser, Extents
-from blockdiff.errors import InvalidInput
+from blockdiff.engine.registry import is_source
+from blockdiff.errors import BlockdiffError, InvalidInput
 from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType
 
@@ -126,12 +128,13 @@ def read_extents(
     holes: bool = False,
     checked: bool = False,
 ) -> ExtentList:
-    """Opens a list of extents: a path, ``-`` for standard input, or a binary file.
+    """Opens a list of extents: a path, ``-`` for standard input, a binary file, or the URL of a source of block
+    metadata (``csi:...``), which is asked for all of it at once; a temporary file then holds the list.
 
     ``capacity`` is the device's size, which no extent may exceed. With ``checked`` the whole list is read and judged
     before this returns, so that a bad one stops everything before anything is done, and it can be read again; a pipe is
     kept in a temporary file for that.
-    Raises InvalidInput (or OutOfOrder) with file, line and column.
+    Raises InvalidInput (or OutOfOrder) with file, line and column; SourceError, RemoteError of a source.
     """
     file, name = _open_file(source)
     try:
@@ -153,6 +156,8 @@ def _open_file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], s
         return source, name if isinstance(name, str) else "extents"
     if source == "-":
         return sys.stdin.buffer, "standard input"
+    if is_source(source):
+        return _ask(source), os.fsdecode(source)
     try:
         return open(source, "rb"), os.fsdecode(source)  # the list owns it
     except OSError as error:
@@ -161,15 +166,37 @@ def _open_file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], s
 
 def _spool(file: IO[bytes]) -> IO[bytes]:
     import shutil
-    import tempfile
 
-    spool = tempfile.TemporaryFile(prefix="blockdiff-extents-")  # noqa: SIM115  # it is the list's file from now on
-    try:
+    with _temporary_file() as spool:
         shutil.copyfileobj(file, spool, 1 << 20)
-    except OSError as error:
-        spool.close()
-        raise InvalidInput(f"cannot keep the list in a temporary file: {os.strerror(error.errno or 0)}") from error
     if file is not sys.stdin.buffer:
         file.close()
-    spool.seek(0)
     return spool
+
+
+def _ask(source: str | os.PathLike[str]) -> IO[bytes]:
+    """All that a source of block metadata lists, in a temporary file."""
+    from blockdiff.engine.listing import open_listing, spool
+
+    with open_listing(None, source) as listing, _temporary_file() as file:
+        spool(listing, file)
+    return file
+
+
+@contextmanager
+def _temporary_file() -> Iterator[BinaryIO]:
+    """A file to be filled; afterwards it is open at its beginning, after an error closed."""
+    import tempfile
+
+    file: Any = tempfile.TemporaryFile(prefix="blockdiff-extents-")  # noqa: SIM115  # it is the list's from now on
+    try:
+        yield file
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockdiffError):
+            raise
+        raise InvalidInput(f"cannot keep the list in a temporary file: {os.strerror(error.errno or 0)}") from error
+    except BaseException:
+        file.close()
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from blockdiff.errors import InvalidInput
+from blockdiff.errors import InvalidInput, UnsupportedOperation
 from blockdiff.locator import Locator, parse_locator
 
 if TYPE_CHECKING:
@@ -13,14 +13,28 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from blockdiff.engine.device import Device
+    from blockdiff.engine.source import Source
+    from blockdiff.snapshot import SnapshotPair
+
+    Named = str | os.PathLike[str] | Locator
 
 ENTRY_POINT_GROUP = "blockdiff.backends"
 
-_modules: dict[str, str | ModuleType] = {"file": "blockdiff.backends.file", "rbd": "blockdiff.backends.rbd"}
+_modules: dict[str, str | ModuleType] = {
+    "file": "blockdiff.backends.file",
+    "rbd": "blockdiff.backends.rbd",
+    "csi": "blockdiff.csi.source",
+}
+
+
+_WITH_DATA = ("file", "rbd")  # known without importing them
 
 
 def register(scheme: str, module: str | ModuleType) -> None:
-    """Adds a backend: a module (or its dotted name) with ``open_device(locator, **options)``. InvalidInput if taken."""
+    """Adds a backend: a module (or its dotted name) with ``open_device(locator, **options)``. InvalidInput if taken.
+
+    One that knows block metadata and holds no data has ``open_source(base, target)`` in its place.
+    """
     if scheme in _modules:
         raise InvalidInput(f"the scheme {scheme!r} is already registered")
     _modules[scheme] = module
@@ -46,11 +60,46 @@ def backend(scheme: str) -> Any:
     return found
 
 
-def open_device(target: str | os.PathLike[str] | Locator, **options: Any) -> Device:
-    """Opens a device by path or URL; ``options`` go to the backend (``writable``, ``create_size``, ``force``)."""
+def open_device(target: Named, **options: Any) -> Device:
+    """Opens a device by path or URL; ``options`` go to the backend (``writable``, ``create_size``, ``force``).
+
+    UnsupportedOperation for a URL that holds no data.
+    """
     locator = parse_locator(target)
+    if is_source(locator):
+        raise UnsupportedOperation(
+            f"{locator.text} lists blocks and holds no data: name the device that was restored from the snapshot, and "
+            f"give the list by --extents (or to blockdiff diff and map)"
+        )
     device: Device = backend(locator.scheme).open_device(locator, **options)
     return device
+
+
+def is_source(target: Named) -> bool:
+    """Whether a name is of a source of block metadata, which holds no data. InvalidInput for an unknown scheme."""
+    scheme = parse_locator(target).scheme
+    return scheme not in _WITH_DATA and not hasattr(backend(scheme), "open_device")
+
+
+def open_source(base: Named | None, target: Named) -> tuple[Source, SnapshotPair]:
+    """Opens a source of block metadata and says which pair it is to be asked about.
+
+    Without a base: what is allocated in the target, unless the target's own URL names a base. InvalidInput if one of
+    the two is no such source, or the other's.
+    """
+    names = [parse_locator(name) for name in (base, target) if name is not None]
+    for locator in names:
+        if not is_source(locator):
+            other = next(name for name in names if is_source(name))
+            raise InvalidInput(
+                f"{other.text} lists blocks and holds no data, {locator.text} is a device: name two of one kind"
+            )
+    if len({locator.scheme for locator in names}) > 1:
+        raise InvalidInput(f"{names[0].text} and {names[1].text} are of two services: the changes are not known")
+    opened: tuple[Source, SnapshotPair] = backend(names[-1].scheme).open_source(
+        names[0] if base is not None else None, names[-1]
+    )
+    return opened
 
 
 def _entry_points() -> Any:
