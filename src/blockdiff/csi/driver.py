@@ -174,7 +174,7 @@ class SocketDriver:
 
         try:
             return method.call(self._channel)(request, timeout=self._timeout)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel is closed
             raise status_of(error) from None
 
     def _stream(

@@ -1,0 +1,123 @@
+"""Runs a server until a signal, or until it ends by itself; and its log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blockdiff.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from blockdiff.errors import BlockdiffError
+
+_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+_log = logging.getLogger("blockdiff.csi.server")
+
+
+class Server(Protocol):
+    """``ended`` is set when it ends by itself; ``failed`` says why."""
+
+    failed: BlockdiffError | None
+    ended: threading.Event
+
+    def start(self) -> None: ...
+
+    def stop(self, grace: float) -> None: ...
+
+
+def run(server: Server, *, grace: float) -> int:
+    """Serves until SIGINT, SIGHUP, SIGQUIT or SIGTERM; then streams get ``grace`` seconds, or until a second signal.
+
+    The exit code is 0; what ended the server by itself is raised.
+    """
+    with _handlers(server):
+        try:
+            server.start()
+            server.ended.wait()
+        finally:
+            server.stop(0 if server.failed else grace)
+    if server.failed is not None:
+        raise server.failed
+    _log.info("ended")
+    return 0
+
+
+@contextlib.contextmanager
+def _handlers(server: Server) -> Iterator[None]:
+    def told(number: int, _frame: FrameType | None) -> None:
+        if server.ended.is_set():
+            os._exit(128 + number)  # asked twice: at once
+        _log.info("%s: no new streams; those that run may finish", signal.Signals(number).name)
+        server.ended.set()
+
+    before = {number: signal.signal(number, told) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write_log(form: str, verbosity: int) -> None:
+    """The log goes to stderr as ``text`` or ``json``; from verbosity 4 on with what is for developers."""
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE" if verbosity < 4 else "INFO"
+    )  # the core's own words are no lines of ours
+    if form not in _FORMATS:
+        raise InvalidInput(f"the log can be {' or '.join(_FORMATS)}, not {form!r}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_FORMATS[form]())
+    logging.raiseExceptions = False  # a log that cannot be written ends no stream
+    logger = logging.getLogger("blockdiff")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
+    logger.propagate = False
+    logging.getLogger().handlers[:] = [handler]  # libraries
+
+
+def _when(record: logging.LogRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+class _Text(logging.Formatter):
+    """``TIME LEVEL MESSAGE key="value" ...``, one line each."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
+        words = [
+            _when(record),
+            record.levelname,
+            record.getMessage(),
+            *(f"{k}={json.dumps(v)}" for k, v in fields.items()),
+        ]
+        if record.exc_info:
+            words.append(self.formatException(record.exc_info))
+        return " ".join(words).replace("\n", "\\n")
+
+
+class _Json(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        value: dict[str, Any] = {
+            "time": _when(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        value.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            value["exception"] = self.formatException(record.exc_info)
+        return json.dumps(value, ensure_ascii=False)
+
+
+_FORMATS: dict[str, type[logging.Formatter]] = {"text": _Text, "json": _Json}

@@ -1,0 +1,215 @@
+"""The API server: the few requests that the sidecar makes, limited in number and in time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from blockdiff.csi.sidecar.limiter import Limiter
+from blockdiff.errors import BackendUnavailable, InvalidInput, RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
+SERVICES = "/apis/cbt.storage.k8s.io/v1beta1/snapshotmetadataservices"
+PATIENCE = 30.0  # seconds for one request
+PAGE = 500  # objects of a list in one answer
+
+
+class ClusterError(RemoteError):
+    """The API server refused or did not answer. ``status`` is the HTTP status, 0 without an answer."""
+
+    status = 0
+
+    @property
+    def permanent(self) -> bool:
+        """True when asking again does not help."""
+        return 400 <= self.status < 500 and self.status not in (408, 409, 429)
+
+
+class Cluster:
+    """Requests to the API server of a kubeconfig, or of the cluster that this runs in.
+
+    Each group of the API has a limit of its own, ``qps`` a second and ``burst`` at once. ``remaining`` of each method
+    is how many seconds the caller has. Raises ClusterError.
+    """
+
+    def __init__(self, kubeconfig: str = "", *, qps: float = 5.0, burst: int = 10) -> None:
+        self._client = _client(kubeconfig)
+        self._limits: dict[str, Limiter] = {}
+        self._lock = threading.Lock()
+        self._qps, self._burst = qps, burst
+
+    def review_token(self, token: str, audience: str, remaining: float) -> dict[str, Any]:
+        """The status of a TokenReview."""
+        spec = {"token": token, "audiences": [audience]}
+        return self._create("/apis/authentication.k8s.io/v1/tokenreviews", "TokenReview", spec, remaining)
+
+    def review_access(self, user: dict[str, Any], namespace: str, remaining: float) -> dict[str, Any]:
+        """The status of a SubjectAccessReview: may the user get VolumeSnapshots of the namespace."""
+        spec: dict[str, Any] = {
+            "user": user.get("username") or "",
+            "uid": user.get("uid") or "",
+            "groups": user.get("groups") or [],
+            "extra": user.get("extra") or {},
+            "resourceAttributes": {
+                "group": "snapshot.storage.k8s.io",
+                "version": "v1",
+                "resource": "volumesnapshots",
+                "verb": "get",
+                "namespace": namespace,
+            },
+        }
+        return self._create(
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews", "SubjectAccessReview", spec, remaining
+        )
+
+    def service(self, driver: str, remaining: float) -> dict[str, Any]:
+        """The SnapshotMetadataService of a driver."""
+        return self._get(f"{SERVICES}/{_segment(driver)}", remaining)
+
+    def snapshot(self, namespace: str, name: str, remaining: float) -> dict[str, Any]:
+        """A VolumeSnapshot."""
+        return self._get(f"{SNAPSHOTS}/namespaces/{_segment(namespace)}/volumesnapshots/{_segment(name)}", remaining)
+
+    def content(self, name: str, remaining: float) -> dict[str, Any]:
+        """A VolumeSnapshotContent."""
+        return self._get(f"{SNAPSHOTS}/volumesnapshotcontents/{_segment(name)}", remaining)
+
+    def contents(self, remaining: float, page: int = PAGE) -> Iterator[dict[str, Any]]:
+        """All VolumeSnapshotContents, asked for in pages."""
+        return self._list(f"{SNAPSHOTS}/volumesnapshotcontents", remaining, page)
+
+    def snapshot_class(self, name: str, remaining: float) -> dict[str, Any]:
+        """A VolumeSnapshotClass."""
+        return self._get(f"{SNAPSHOTS}/volumesnapshotclasses/{_segment(name)}", remaining)
+
+    def snapshot_classes(self, remaining: float) -> list[dict[str, Any]]:
+        """All VolumeSnapshotClasses."""
+        return list(self._list(f"{SNAPSHOTS}/volumesnapshotclasses", remaining, PAGE))
+
+    def secret(self, namespace: str, name: str, remaining: float) -> dict[str, str]:
+        """The data of a Secret, decoded."""
+        found = self._get(f"/api/v1/namespaces/{_segment(namespace)}/secrets/{_segment(name)}", remaining)
+        try:
+            return {
+                key: base64.b64decode(value, validate=True).decode() for key, value in (found.get("data") or {}).items()
+            }
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise ClusterError(f"secret {namespace}/{name} holds no text: {error}", status=422) from None
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _create(self, path: str, kind: str, spec: dict[str, Any], remaining: float) -> dict[str, Any]:
+        group = path.removeprefix("/apis/").rsplit("/", 1)[0]
+        body = {"apiVersion": group, "kind": kind, "metadata": {}, "spec": spec}
+        return dict(self._ask("POST", path, remaining, body=body).get("status") or {})
+
+    def _get(self, path: str, remaining: float) -> dict[str, Any]:
+        return self._ask("GET", path, remaining)
+
+    def _list(self, path: str, remaining: float, page: int) -> Iterator[dict[str, Any]]:
+        token = ""
+        while True:
+            query = [("limit", str(page)), *([("continue", token)] if token else [])]
+            answer = self._ask("GET", path, remaining, query=query)
+            yield from answer.get("items") or []
+            token = (answer.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+    def _ask(
+        self, method: str, path: str, remaining: float, *, body: Any = None, query: list[tuple[str, str]] | None = None
+    ) -> dict[str, Any]:
+        from urllib3.exceptions import HTTPError
+
+        if not self._limit(path).wait(remaining):
+            raise ClusterError("too many requests to the API server: raise --kube-api-qps and --kube-api-burst")
+        try:
+            response = self._send(method, path + (f"?{urlencode(query)}" if query else ""), body, remaining)
+        except (HTTPError, OSError) as error:
+            raise ClusterError(f"{method} {path}: {_cause(error)}") from None
+        if response.status >= 300:
+            raise ClusterError(_message(response.status, response.data), status=response.status)
+        try:
+            answer = json.loads(response.data)
+        except ValueError as error:
+            raise ClusterError(f"{method} {path}: the answer is no JSON: {error}") from None
+        if not isinstance(answer, dict):
+            raise ClusterError(f"{method} {path}: the answer is no object")
+        return answer
+
+    def _send(self, method: str, path: str, body: Any, remaining: float) -> Any:
+        """The client's connections and credentials; its own methods differ from version to version."""
+        import urllib3
+
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "blockdiff"}
+        for setting in self._client.configuration.auth_settings().values():
+            if setting.get("value"):
+                headers[setting["key"]] = setting["value"]
+        return self._client.rest_client.pool_manager.request(
+            method,
+            self._client.configuration.host.rstrip("/") + path,
+            body=None if body is None else json.dumps(body),
+            headers=headers,
+            timeout=urllib3.Timeout(total=max(min(remaining, PATIENCE), 0.01)),
+            retries=urllib3.Retry(1, redirect=False, status=0, allowed_methods=None),  # an old connection may be dead
+        )
+
+    def _limit(self, path: str) -> Limiter:
+        """As client-go, which has one client for each of these groups."""
+        group = next((g for g in ("snapshot.storage.k8s.io", "cbt.storage.k8s.io") if f"/{g}/" in path), "")
+        with self._lock:
+            return self._limits.setdefault(group, Limiter(self._qps, self._burst))
+
+
+def _client(kubeconfig: str) -> Any:
+    try:
+        import kubernetes
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"this needs the kubernetes client: {error}", hint="pip install 'blockdiff[csi]'"
+        ) from None
+    configuration = kubernetes.client.Configuration()
+    try:
+        if kubeconfig:
+            kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)
+    except Exception as error:  # noqa: BLE001 - it raises whatever the parser met
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "the configuration of this cluster"
+        raise InvalidInput(f"cannot load {where}: {error}") from None
+    configuration.connection_pool_maxsize = 64
+    return kubernetes.client.ApiClient(configuration)
+
+
+def _segment(name: str) -> str:
+    """A name as one part of a path: what is no name of an object cannot lead elsewhere."""
+    quoted = quote(name, safe="")
+    if quoted in (".", ".."):
+        raise ClusterError(f"{name!r} is no name of an object", status=404)
+    return quoted
+
+
+def _message(status: int, body: bytes) -> str:
+    """What the API server says, without what surrounds it."""
+    try:
+        found = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError):
+        found = ""
+    if found:
+        return str(found)
+    return "the server could not find the requested resource" if status == 404 else f"HTTP status {status}"
+
+
+def _cause(error: BaseException) -> str:
+    """The reason at the bottom of what urllib3 raises."""
+    reason = getattr(error, "reason", None)
+    return str(reason if isinstance(reason, BaseException) else error)
