@@ -30,6 +30,8 @@ def check_ca(pem: bytes) -> None:
         _context(pem)
     except ssl.SSLError as error:
         raise CACertError(_reason(error)) from error
+    except ValueError as error:
+        raise CACertError("it is no PEM text" if pem else "it is empty") from error
 
 
 def explain(address: str, ca: bytes, server_name: str = "", *, timeout: float = 5.0) -> str:
@@ -86,14 +88,9 @@ def _context(ca: bytes) -> ssl.SSLContext:
     with contextlib.suppress(ValueError):
         context.verify_flags |= PARTIAL_CHAIN
     context.set_alpn_protocols(["h2"])
-    try:
-        context.load_verify_locations(cadata=ca.decode("ascii"))
-    except UnicodeDecodeError as error:
-        raise ssl.SSLError("it is no PEM text") from error
-    except ValueError as error:  # empty
-        raise ssl.SSLError("it is empty") from error
+    context.load_verify_locations(cadata=ca.decode("ascii"))
     return context
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return (getattr(error, "reason", "") or str(error)).replace("_", " ").lower()
+    return (error.reason or str(error)).replace("_", " ").lower()
