@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockdiff._fast import Extents
@@ -75,6 +75,7 @@ def test_bounded_keeps_every_tuple(records, most, max_bytes):
     list(ordered(found))
 
 
+@settings(deadline=None)
 @given(records=streams(), start=starts, most=st.integers(0, 5))
 def test_the_whole_way(records, start, most):
     sent = [wire.encode(record) for record in bounded(clipped(ordered(records), start), most)]
@@ -82,6 +83,7 @@ def test_the_whole_way(records, start, most):
     assert bytes_of(found) == {at for at in bytes_of(records) if at >= start}
 
 
+@settings(deadline=None)
 @given(records=streams())
 def test_resuming_anywhere_loses_nothing(records):
     """What a client has, and what it gets when it asks again from the end of that, is all there is."""

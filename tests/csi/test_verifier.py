@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockdiff._fast import Extents
@@ -74,6 +74,7 @@ def test_open_devices_stay_open(paths):
         assert target.fileno() >= 0
 
 
+@settings(deadline=None)
 @given(
     changed=st.sets(st.integers(0, 40)),
     listed=st.sets(st.integers(0, 40)),

@@ -3,7 +3,7 @@ import os
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockdiff import _fast
@@ -75,6 +75,7 @@ def test_everything_and_nothing(pair):
     assert read() == new
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_batches_in_any_order(data):
     batches = data.draw(st.lists(extent_sets(), max_size=5))
