@@ -87,7 +87,7 @@ def in_order(found):
 
 
 def check_error(error, data, wanted):
-    """Protobuf refuses too, except: numbers that lose bits there, deep groups and their fields 0, tuples out of order."""
+    """Protobuf refuses too, except: numbers that lose bits there, deep groups, their fields 0, tuples out of order."""
     if isinstance(error, OutOfOrder):
         assert error.index is not None
         assert wanted is None or not in_order(wanted[2])
