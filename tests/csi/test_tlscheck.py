@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from blockdiff.csi.ca import roots
 from blockdiff.csi.errors import CACertError
-from blockdiff.csi.tlscheck import check_ca, explain, split
+from blockdiff.csi.tlscheck import explain, split
 from tests.fixtures.tls import Authority
 
 
@@ -119,12 +120,12 @@ def test_no_answer(authority):
 )
 def test_what_is_no_ca(pem):
     with pytest.raises(CACertError, match=r"failed to add the SnapshotMetadataService CR CA certificate: \w"):
-        check_ca(pem)
+        roots(pem)
 
 
 def test_a_ca(authority):
-    check_ca(authority.pem)
-    check_ca(authority.pem * 2)
+    assert roots(authority.pem) == authority.pem
+    assert roots(authority.pem * 2) == authority.pem * 2
 
 
 @pytest.mark.parametrize(

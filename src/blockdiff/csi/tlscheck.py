@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import ssl
-
-from blockdiff.csi.errors import CACertError
+from typing import NamedTuple
 
 PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: a trusted intermediate ends the chain, as in gRPC and in Go
 
@@ -18,20 +18,29 @@ PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: a trusted intermediate end
 _CAUSES = {
     9: "the server's certificate is not yet valid ({found}): check the clocks of both machines",
     10: "the server's certificate has expired ({found}): the server needs a new one",
-    62: "the server's certificate is not for {name!r} ({found}): use an address that it names, or give the name it has",
-    64: "the server's certificate is not for {name!r} ({found}): use an address that it names, or give the name it has",
 }
+_OTHER_NAME = (
+    "the server's certificate is not for {name!r} but for {names}: use one of these, or give it as server-name"
+)
 _OTHER_CA = "the server's certificate was not issued by the CA that was given ({found}): give the CA of this server"
+_WRONG_NAME = (62, 64)
+_CONNECTION = re.compile(
+    r"failed to connect|all backends failing|handshak|dns |name resol|address list|socket closed|recvmsg|transport|"
+    r"connection (reset|refused|closed)|endpoint",
+    re.IGNORECASE,
+)
 
 
-def check_ca(pem: bytes) -> None:
-    """Raises CACertError for what holds no certificate that can be read."""
-    try:
-        _context(pem)
-    except ssl.SSLError as error:
-        raise CACertError(_reason(error)) from error
-    except ValueError as error:
-        raise CACertError("it is no PEM text" if pem else "it is empty") from error
+class Finding(NamedTuple):
+    """What is wrong and what to do; ``permanent`` where trying again cannot help."""
+
+    text: str
+    permanent: bool
+
+
+def is_of_connection(details: str) -> bool:
+    """True where gRPC's text is about a connection, not about what a service said."""
+    return bool(_CONNECTION.search(details))
 
 
 def explain(address: str, ca: bytes, server_name: str = "", *, timeout: float = 5.0) -> str:
@@ -39,19 +48,26 @@ def explain(address: str, ca: bytes, server_name: str = "", *, timeout: float = 
 
     ``timeout`` is in seconds, for each step.
     """
+    found = diagnose(address, ca, server_name, timeout=timeout)
+    return found.text if found else ""
+
+
+def diagnose(address: str, ca: bytes, server_name: str = "", *, timeout: float = 5.0) -> Finding | None:
+    """As ``explain``; None where all is well."""
     host, port = split(address)
-    name = server_name or host
     try:
         with socket.create_connection((host, port), timeout) as plain:
-            return _handshake(plain, ca, name)
+            return _handshake(plain, ca, server_name or host)
     except socket.gaierror as error:
-        return (
-            f"the name {host!r} cannot be resolved ({error.strerror}): cluster names are known inside the cluster only"
-        )
+        known = "cluster names are known inside the cluster only, elsewhere give an address that can be reached"
+        return Finding(f"the name {host!r} cannot be resolved ({error.strerror}): {known}", permanent=False)
     except TimeoutError:
-        return f"{address} does not answer within {timeout:g} seconds"
+        return Finding(f"{address} does not answer within {timeout:g} seconds: is it the right port?", permanent=False)
     except OSError as error:
-        return f"{address} cannot be reached: {os.strerror(error.errno) if error.errno else error}"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        return Finding(f"{address} cannot be reached: {why}", permanent=False)
+    except OverflowError:
+        return Finding(f"{address} is no HOST:PORT: there is no port {port}", permanent=True)
 
 
 def split(address: str) -> tuple[str, int]:
@@ -63,23 +79,45 @@ def split(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _handshake(plain: socket.socket, ca: bytes, name: str) -> str:
+def _handshake(plain: socket.socket, ca: bytes, name: str) -> Finding | None:
+    peer = plain.getpeername()[:2]
     try:
         with _context(ca).wrap_socket(plain, server_hostname=name) as secure:
-            spoken = secure.selected_alpn_protocol()
-            return (
-                ""
-                if spoken == "h2"
-                else "the server speaks TLS but not HTTP/2, which gRPC needs: is it the right port?"
-            )
+            if secure.selected_alpn_protocol() == "h2":
+                return None
+            text = "the server speaks TLS but not HTTP/2, which gRPC needs: is it the right port?"
     except ssl.SSLCertVerificationError as error:
-        return _CAUSES.get(error.verify_code, _OTHER_CA).format(name=name, found=error.verify_message)
+        text = _certificate(error, peer, ca, name)
     except ssl.SSLError as error:
+        text = f"the TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
-            return "the server does not speak TLS on this port"
-        return f"the TLS handshake failed: {_reason(error)}"
+            text = "the server does not speak TLS on this port"
+        elif isinstance(error, ssl.SSLEOFError):  # or it is going down just now
+            return Finding(f"{text}: does it speak TLS on this port?", permanent=False)
     except (ConnectionResetError, BrokenPipeError):
-        return "the server closed the connection during the TLS handshake: does it speak TLS on this port?"
+        text = "the server closed the connection during the TLS handshake: does it speak TLS on this port?"
+        return Finding(text, permanent=False)
+    return Finding(text, permanent=True)
+
+
+def _certificate(error: ssl.SSLCertVerificationError, peer: tuple[str, int], ca: bytes, name: str) -> str:
+    if error.verify_code in _WRONG_NAME:
+        return _OTHER_NAME.format(name=name, names=_names(peer, ca) or f"another ({error.verify_message})")
+    return _CAUSES.get(error.verify_code, _OTHER_CA).format(found=error.verify_message)
+
+
+def _names(peer: tuple[str, int], ca: bytes) -> str:
+    """What the certificate is for: asked again, without a look at the name."""
+    context = _context(ca)
+    context.check_hostname = False
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(peer, 5.0) as plain,
+        context.wrap_socket(plain) as secure,
+    ):
+        named = (secure.getpeercert() or {}).get("subjectAltName", ())
+        return ", ".join(repr(pair[1]) for pair in named if len(pair) == 2)
+    return ""
 
 
 def _context(ca: bytes) -> ssl.SSLContext:
@@ -90,7 +128,3 @@ def _context(ca: bytes) -> ssl.SSLContext:
     context.set_alpn_protocols(["h2"])
     context.load_verify_locations(cadata=ca.decode("ascii"))
     return context
-
-
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).replace("_", " ").lower()
