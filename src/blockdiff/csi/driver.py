@@ -225,4 +225,7 @@ def status_of(error: Exception) -> StatusError:
     code = getattr(error, "code", None)
     if not callable(code):
         return StatusError("UNAVAILABLE", f"no connection to the CSI driver: {error}")
-    return StatusError(code().name, str(getattr(error, "details", str)() or ""))
+    name, details = code().name, str(getattr(error, "details", str)() or "")
+    if name == "RESOURCE_EXHAUSTED" and "larger than max" in details:  # ours, not the driver's: waiting does not help
+        return StatusError("INTERNAL", f"failed to get response from CSI driver: {details}")
+    return StatusError(name, details)

@@ -384,3 +384,10 @@ class TestDriver:
         driver.answer = lambda request, context: sent
         assert len(sent[0]) > 4 << 20
         assert tuples(sidecar().client.allocated()) == wanted
+
+    def test_a_message_beyond_all_bounds(self, sidecar, driver, monkeypatch):
+        monkeypatch.setattr("blockdiff.csi.driver.RECEIVE_LIMIT", 1000)
+        driver.answer = lambda request, context: [message(*((n * 8192, 4096) for n in range(1000)))]
+        code, text = refused(sidecar().client.allocated())
+        assert code == "INTERNAL"
+        assert text.startswith("failed to get response from CSI driver: ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 import click
 
@@ -19,12 +18,12 @@ class LazyServers(Group):
     """Imports a server's module when that server is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if find_spec(_module(name))]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(_module(cmd_name)).command
+        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -33,10 +32,6 @@ class LazyServers(Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no server {args[0]!r}: there are {', '.join(COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
-
-
-def _module(name: str) -> str:
-    return f"{__name__}.{name.replace('-', '_')}"
 
 
 @click.group("serve", cls=LazyServers, context_settings=CONTEXT, short_help="Serve changed block tracking over gRPC")
