@@ -161,7 +161,7 @@ def images(tmp_path):
     return tmp_path
 
 
-HERE = re.compile(r"/dev|rbd |rbd:|csi:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l|blockdiff serve ")
+HERE = re.compile(r"/dev|rbd |rbd:|csi:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve ")
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
     for page in [*PAGES, ROOT / "README.md"]
