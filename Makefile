@@ -1,9 +1,9 @@
 # Every target makes what it needs: Debian packages (scripts/need), .venv, the extension. `make` shows the targets.
-# PYTHON=python3.12 chooses the interpreter, J=2 runs the tests in two processes, T="-k reflink" adds pytest arguments.
+# PYTHON=python3.12 chooses the interpreter, J=0 runs the tests in one process, T="-k reflink" adds pytest arguments.
 
 PYTHON ?= python3
 VENV ?= .venv
-J ?= 0
+J ?= 2
 T ?=
 export PYTHON
 

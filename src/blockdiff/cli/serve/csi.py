@@ -12,12 +12,14 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Size
 from blockdiff.engine.diff import METHODS
+from blockdiff.engine.listing import CBT
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
     from blockdiff.csi.provider.driver import Provider
     from blockdiff.csi.server.tls import ServerTls
 
+_METHODS = tuple(method for method in METHODS if method != CBT)  # that asks a service like this one
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -52,10 +54,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     show_default=True,
     help="The unit of comparing, and of fixed blocks: a power of two from 512 to 1M.",
 )
-@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="As of blockdiff diff.")
+@click.option("--method", type=click.Choice(_METHODS), default="auto", show_default=True, help="As of blockdiff diff.")
 @click.option(
     "--require",
-    type=click.Choice(METHODS[1:]),
+    type=click.Choice(_METHODS[1:]),
     default=None,
     help="Refuse deltas (FAILED_PRECONDITION: make a full backup) that would need another method.",
 )
