@@ -76,14 +76,15 @@ def command(
         except (BlockdiffError, KeyboardInterrupt) as error:
             writer.trouble(run.report, error)
             raise
-        _fill(run, listed.format)
-        writer.end(run.report, _result(run, verbose))
+        fill(run, listed.format)
+        writer.end(run.report, result(run, verbose))
     if len(run.report.unreadable):
         return UNREADABLE
     return 0 if run.correct else 1
 
 
-def _fill(run: Audit, list_format: str) -> None:
+def fill(run: Audit, list_format: str) -> None:
+    """Adds to the report what only an audit knows."""
     totals = run.totals
     run.report.extra.update(
         correct=run.correct,
@@ -98,7 +99,8 @@ def _fill(run: Audit, list_format: str) -> None:
     )
 
 
-def _result(run: Audit, verbose: bool) -> list[str]:
+def result(run: Audit, verbose: bool) -> list[str]:
+    """The result for people."""
     totals, report = run.totals, run.report
     if len(report.unreadable):
         verdict = f"UNREADABLE: {format_size(report.unreadable_bytes)} could not be read: the list is not proved"

@@ -30,6 +30,7 @@ COMMANDS = {
     "apply": "Apply export-diff streams to an image",
     "merge": "Join export-diff streams into one",
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
+    "snapshot-metadata": "Ask Kubernetes what changed between snapshots, and check the answer",
     "serve": "Serve changed block tracking over gRPC",
     "completion": "Print the shell completion script",
 }
@@ -47,7 +48,7 @@ class LazyGroup(Group):
             return None
         from importlib import import_module
 
-        command: click.Command = import_module(f"blockdiff.cli.{cmd_name}").command
+        command: click.Command = import_module(f"blockdiff.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

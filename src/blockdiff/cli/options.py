@@ -44,14 +44,16 @@ REPORT_FORMATS = ("human", "json", "jsonl", "table")
 LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd", "export-diff")
 
 
-def output_options(formats: tuple[str, ...]) -> Decorator:
-    """-o, -q, -v, --progress."""
+def output_options(formats: tuple[str, ...], *, default: str = "human", names: tuple[str, ...] = ()) -> Decorator:
+    """-o (with further names), -q, -v, --progress."""
     return _stack(
         click.option(
             "-o",
             "--output",
+            *names,
+            "output",
             type=click.Choice(formats),
-            default="human",
+            default=default,
             show_default=True,
             help="What is written to stdout; json and jsonl also make errors JSON, on stderr.",
         ),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import click
 
 USAGE = 2
+_OUTPUT = ("-o", "--o", "--output", "-output", "--output-format", "-output-format")
 
 
 def defect(error: Exception) -> int:
@@ -68,8 +69,12 @@ def trouble(error: BlockdiffError, words: list[str]) -> int:
 def _wants_json(words: list[str]) -> bool:
     """True when ``-o json`` or ``-o jsonl`` was asked for, in any spelling; parsing itself may have failed."""
     for word, following in itertools.pairwise([*words, ""]):
-        value = following if word in ("-o", "--output") else word.removeprefix("--output=").removeprefix("-o")
-        if value in ("json", "jsonl") and word != value:
+        name, equals, joined = word.partition("=")
+        if name in _OUTPUT:
+            value = joined if equals else following
+        else:
+            value = word.removeprefix("-o") if word.startswith("-o") else ""
+        if value in ("json", "jsonl"):
             return True
     return False
 
