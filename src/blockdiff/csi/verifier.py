@@ -51,7 +51,8 @@ class VerifierEmitter:
 
     ``done`` raises ContentsDoNotMatch when a byte differs that the list left out; ``report`` then says where. What a
     driver lists too much cannot be seen in this way. Both methods raise DeviceError (also FailedToSeek).
-    ``max_differences`` limits the ranges that the report lists, never its totals.
+    ``max_differences`` limits the ranges that the report lists, never its totals; ``on_differences`` is given them in
+    batches as they are found, and the report then lists none.
     """
 
     def __init__(
@@ -62,9 +63,15 @@ class VerifierEmitter:
         options: ReadOptions | None = None,
         progress: Progress | None = None,
         max_differences: int | None = None,
+        on_differences: Callable[[Extents], None] | None = None,
     ) -> None:
         self._opened: list[Any] = []
-        self._how = {"options": options, "progress": progress, "max_differences": max_differences}
+        self._how = {
+            "options": options,
+            "progress": progress,
+            "max_differences": max_differences,
+            "on_differences": on_differences,
+        }
         self.report: VerifyReport | None = None
         self.beyond_bytes = 0
         self._warnings: list[str] = []

@@ -128,8 +128,8 @@ def _escaped(char: str) -> str:
 
 def described(flags: Iterable[Flag]) -> str:
     """The flags with their meanings and defaults, by name, as a help text."""
-    lines = []
-    for name, flag in sorted(((name, flag) for flag in flags for name in flag.names), key=lambda named: named[0]):
+    lines, named = [], {name: flag for flag in flags for name in flag.names}
+    for name, flag in sorted(named.items(), key=lambda item: item[0]):
         kind = "" if flag.kind == "bool" else f" {flag.kind}"
         text = flag.text if name == flag.name else f"Short for -{flag.name}."
         shown = quoted(flag.default) if isinstance(flag.default, str) else flag.default

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from blockdiff.cli.streams import say
+
+if TYPE_CHECKING:
+    from blockdiff.csi.args import Args
+    from blockdiff.engine.report import VerifyReport
 
 
 class Telling:
@@ -28,3 +33,23 @@ class Telling:
         """The sums: below a list for people, beside one for programs."""
         if not self._quiet:
             click.echo(text, err=self._output != "human")
+
+
+def note_capacity(report: VerifyReport, args: Args, capacity: int) -> None:
+    """Adds to a report which snapshot it is about, and what the volume's size means for the check."""
+    report.extra["snapshot"] = f"{args.namespace}/{args.snapshot_name}"
+    report.extra["previous_snapshot"] = args.prev_snapshot_id or args.prev_snapshot_name or None
+    if args.starting_offset:
+        report.warnings.append(
+            f"the list begins at byte {args.starting_offset}, and the whole volumes were compared: "
+            "what differs before it was not asked for"
+        )
+    for side in (report.source, report.target):
+        if side.size > capacity > 0:
+            report.warnings.append(
+                f"{side.url} has {side.size} bytes and the volume has {capacity}: the list says nothing about the rest"
+            )
+        elif side.size < capacity and not any(text.startswith(f"{side.url} has") for text in report.warnings):
+            report.warnings.append(
+                f"{side.url} has {side.size} bytes and the volume has {capacity}: the rest was not compared"
+            )
