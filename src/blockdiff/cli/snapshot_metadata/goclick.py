@@ -56,7 +56,7 @@ def _option(flag: Flag, *, required: bool) -> Any:
             *names, type=Integer(), default=flag.default, show_default=True, metavar="N", help=flag.text
         )
     metavar = _METAVARS.get(flag.name, "NAME")
-    return click.option(*names, default=None, metavar=metavar, required=required, help=flag.text)
+    return click.option(*names, metavar=metavar, required=required, help=flag.text)
 
 
 _METAVARS = {
@@ -107,7 +107,7 @@ def _option_words(spelling: str, option: click.Option, value: str | None, words:
     if value is None:
         value = next(words, None)
     if value is None:
-        raise click.BadOptionUsage(dashed, f"Option {dashed} requires an argument.")
+        raise click.UsageError(f"{dashed} needs a value")
     yield f"{dashed}={value}"
 
 
@@ -116,10 +116,9 @@ def _unknown(word: str, known: Iterable[str]) -> str:
         return word
     import difflib
 
-    name = word.lstrip("-").partition("=")[0]
-    raise click.NoSuchOption(
-        f"-{name}", possibilities=[f"--{near}" for near in difflib.get_close_matches(name, list(known))]
-    )
+    near = difflib.get_close_matches(word.lstrip("-").partition("=")[0], list(known), n=1)
+    hint = f": is it -{near[0]}?" if near else ""
+    raise click.UsageError(f"no option {word.partition('=')[0]}{hint}")
 
 
 def _boolean(value: str, name: str) -> bool:
