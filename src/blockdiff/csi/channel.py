@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.ca import roots
@@ -41,6 +42,7 @@ class Place:
 
     def connect(self) -> Any:
         """A grpc.Channel; nothing is asked yet."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what is wrong is in the errors; its log goes to our stderr
         try:
             import grpc
         except ImportError as error:

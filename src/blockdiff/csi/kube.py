@@ -173,7 +173,7 @@ def load_config(path: str | os.PathLike[str] | None, *, context: str | None = No
     from kubernetes import client, config
 
     made: Any = client.Configuration()
-    if path is not None and not os.path.exists(path):
+    if path is not None and os.pathsep not in os.fspath(path) and not os.path.exists(path):
         raise ConfigError(f"stat {os.fspath(path)}: no such file or directory")
     made.retries = False  # a slow or dead server is told at once; waiting four times helps nobody
     try:

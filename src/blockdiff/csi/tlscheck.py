@@ -25,8 +25,8 @@ _OTHER_NAME = (
 _OTHER_CA = "the server's certificate was not issued by the CA that was given ({found}): give the CA of this server"
 _WRONG_NAME = (62, 64)
 _CONNECTION = re.compile(
-    r"failed to connect|all backends failing|handshak|dns |name resol|address list|socket closed|recvmsg|transport|"
-    r"connection (reset|refused|closed)|endpoint",
+    r"failed to connect|all backends failing|handshak|dns |resolv|resolution|address list|socket closed|recvmsg"
+    r"|transport|connection (reset|refused|closed)|endpoint",
     re.IGNORECASE,
 )
 
