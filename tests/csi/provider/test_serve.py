@@ -54,8 +54,9 @@ def test_a_socket(tmp_path, images):
         with grpc.insecure_channel(address) as channel:
             assert tuples(delta(channel, "a", "b")) == [(8192, 4096)]
             assert tuples(allocated(channel, "a")) == [(0, 65536)]
+        # CSI forbids plugins to make files beside their socket
+        assert {item.name for item in tmp_path.iterdir()} == {"csi.sock", "images"}
     assert not path.exists()
-    assert not (tmp_path / "csi.sock.lock").exists()
 
 
 def test_fixed_blocks(tmp_path, images):
@@ -78,6 +79,16 @@ def test_two_servers_do_not_share_a_socket(tmp_path, images):
         assert "another" in blockdiff("serve", "csi", *arguments, expect=2).stderr
         with grpc.insecure_channel(address) as channel:
             assert allocated(channel, "a")
+
+
+def test_many_that_start_at_once_do_not_share_it_either(tmp_path, images):
+    arguments = ("serve", "csi", "--source", f"dir:{images}", "--endpoint", f"unix://{tmp_path}/s")
+    processes = [start(*arguments) for _ in range(4)]
+    said = [process.stderr.readline() for process in processes]
+    assert sorted("serving" in line for line in said) == [False, False, False, True], said
+    for process in processes:
+        process.terminate()
+        process.communicate(timeout=LIMIT)
 
 
 def test_a_socket_that_was_left_behind(tmp_path, images):

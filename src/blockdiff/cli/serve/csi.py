@@ -37,6 +37,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     "--endpoint",
     default="unix:///run/csi/socket",
     show_default=True,
+    envvar="CSI_ENDPOINT",
+    show_envvar=True,
     help="Where to listen: unix:///PATH, or HOST:PORT.",
 )
 @click.option("--name", default="blockdiff", show_default=True, help="The name of the CSI driver.")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from blockdiff.csi import rpc
 from blockdiff.csi.errors import StatusError
 from blockdiff.csi.server import address as addresses
+from blockdiff.csi.server import socketlock
 from blockdiff.csi.server.call import shortened
-from blockdiff.csi.server.socketlock import SocketLock
 from blockdiff.csi.server.streams import Streams
 from blockdiff.errors import BackendUnavailable, DeviceBusy, InvalidInput
 
@@ -57,7 +57,7 @@ class Listener:
         self._add_health()
         self._names = [""]
         self._stopped = threading.Event()
-        self._lock: SocketLock | None = None
+        self._socket: tuple[int, int] | None = None
         self.set_serving(False)
 
     @property
@@ -97,7 +97,7 @@ class Listener:
             self._bind_socket()
         else:
             self._where = self._where._replace(port=self._bind())
-        self._server.start()
+            self._server.start()
 
     def stop(self, grace: float = GRACE) -> None:
         """Takes no new calls, gives streams ``grace`` seconds, then ends them with an error. Safe to call again."""
@@ -105,11 +105,8 @@ class Listener:
         self._server.stop(grace).wait(grace + 10)
         self._streams.close()
         self._pool.shutdown(wait=False)
-        if self._lock is not None:  # else the socket is somebody else's
-            with contextlib.suppress(OSError):
-                os.unlink(self._where.path)
-            self._lock.release()
-            self._lock = None
+        if self._where.path:
+            socketlock.remove(self._where.path, self._socket)
         self._stopped.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -124,15 +121,13 @@ class Listener:
         self.stop(0)
 
     def _bind_socket(self) -> None:
-        lock = SocketLock(self._where.path)
-        try:
-            addresses.free_socket(self._where.path)
+        path = self._where.path
+        with socketlock.socket_lock(path):
+            addresses.free_socket(path)
             with _private():
                 self._bind()
-        except BaseException:
-            lock.release()
-            raise
-        self._lock = lock
+            self._socket = socketlock.inode(path)
+            self._server.start()
 
     def _bind(self) -> int:
         target = self._where.target

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import time
+from typing import TYPE_CHECKING
 
 from blockdiff.errors import DeviceBusy, InvalidInput
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-class SocketLock:
-    """Holds ``PATH.lock`` beside a socket until it is released; the kernel releases it when the process ends.
+PATIENCE = 10.0  # seconds; who starts or ends holds it for a moment only
 
-    Raises DeviceBusy if another server holds it, InvalidInput if the file cannot be made.
+
+@contextlib.contextmanager
+def socket_lock(path: str) -> Iterator[None]:
+    """Holds the directory of a socket while one looks who listens there, and begins or ends to listen.
+
+    The directory itself, for CSI forbids plugins to make files beside their socket. Raises DeviceBusy if somebody keeps
+    holding it, InvalidInput if there is no such directory.
     """
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InvalidInput(f"cannot listen on {path}: its directory: {error.strerror}") from None
+    try:
+        _hold(fd, path)
+        yield
+    finally:
+        os.close(fd)
 
-    def __init__(self, path: str) -> None:
-        self._path = f"{path}.lock"
-        while True:
-            self._fd = self._open()
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(self._fd)
-                raise DeviceBusy(f"cannot listen on {path}: another server holds {self._path}") from error
-            if self._current():
-                return
-            os.close(self._fd)  # its owner removed it while it was opened here
 
-    def release(self) -> None:
-        """Removes the file while it is still held. Safe to call again."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.unlink(self._path)
-            os.close(fd)
-
-    def _open(self) -> int:
+def _hold(fd: int, path: str) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InvalidInput(f"cannot listen: {self._path} cannot be made: {error.strerror}") from None
+            if time.monotonic() > until:
+                raise DeviceBusy(f"cannot listen on {path}: another process holds its directory") from error
+            time.sleep(0.05)
+        else:
+            return
 
-    def _current(self) -> bool:
-        try:
-            found = os.stat(self._path)
-        except FileNotFoundError:
-            return False
-        held = os.fstat(self._fd)
-        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+def inode(path: str) -> tuple[int, int] | None:
+    """Tells the socket at a path from a later one there."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def remove(path: str, mine: tuple[int, int] | None) -> None:
+    """Removes a socket if it is still the same one."""
+    with contextlib.suppress(OSError, DeviceBusy, InvalidInput), socket_lock(path):
+        if mine is not None and inode(path) == mine:
+            os.unlink(path)
