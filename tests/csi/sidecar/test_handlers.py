@@ -3,11 +3,13 @@
 import grpc
 import pytest
 
+from blockdiff.csi import rpc
 from tests.fixtures.scripted import message
 from tests.fixtures.sidecar import (
     AUDIENCE,
     DRIVER,
     SIDECAR,
+    WAIT,
     broken,
     content,
     refused,
@@ -65,6 +67,17 @@ def test_arguments_are_looked_at_before_anybody_is_asked(sidecar, api):
     api.requests.clear()
     refused(client.allocated("", token="wrong"))
     assert api.requests == []
+
+
+def test_bytes_that_are_no_request(sidecar, driver):
+    started = sidecar()
+    for garbage in (b"\xff\xff\xff", b"\x0a\x02\xff\xfe", b"\x0a\xff\xff\xff\xff\x07x"):
+        call = started.channel.unary_stream(rpc.KUBE_DELTA.path, request_serializer=None, response_deserializer=None)
+        assert refused(call(garbage, timeout=WAIT))[0] == "INTERNAL"
+    call = started.channel.unary_stream(rpc.KUBE_DELTA.path, request_serializer=None, response_deserializer=None)
+    assert refused(call(bytes(2 << 20), timeout=WAIT))[0] == "RESOURCE_EXHAUSTED"
+    assert driver.requests == []
+    assert tuples(started.client.delta()) == BOTH
 
 
 class TestUser:

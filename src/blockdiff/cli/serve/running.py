@@ -83,6 +83,8 @@ def write_log(form: str, verbosity: int) -> None:
     logger.setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
     logger.propagate = False
     logging.getLogger().handlers[:] = [handler]  # libraries
+    if verbosity < 4:
+        logging.getLogger("grpc").setLevel(logging.CRITICAL)  # it has a traceback for each request that is no request
 
 
 def _when(record: logging.LogRecord) -> str:

@@ -78,7 +78,7 @@ def status_for(error: Exception) -> tuple[str, str]:
     if isinstance(error, BlockdiffError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), "INTERNAL")
         return code, shortened(str(error))
-    return "INTERNAL", shortened(f"internal error: {type(error).__name__}: {error}")
+    return "INTERNAL", f"internal error: {type(error).__name__}: the log of the server says more"
 
 
 def shortened(text: str) -> str:
