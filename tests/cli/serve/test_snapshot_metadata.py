@@ -292,7 +292,7 @@ def test_a_socket_that_is_taken(plain, driver, tmp_path):
         "--http-endpoint=",
         expect=2,
     )
-    assert "another server holds" in done.stderr
+    assert "another process does" in done.stderr
 
 
 def test_checks_of_the_base_that_cannot_be_made(run, api, driver, files, tmp_path):

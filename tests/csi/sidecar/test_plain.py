@@ -121,7 +121,7 @@ class TestHandles:
         assert gate.target("app", "day/monday", "d", None).handle == "tenants/app/day/monday.img"
         gate.check_base("tenants/app/sunday.img", "app", None, None, "d", None)
         for base in ("tenants/web/sunday.img", "sunday", "tenants/app/.img", "tenants/application/x.img", ""):
-            with pytest.raises(StatusError, match="PERMISSION_DENIED"):
+            with pytest.raises(StatusError, match="NOT_FOUND"):
                 gate.check_base(base, "app", None, None, "d", None)
         with pytest.raises(StatusError, match="INVALID_ARGUMENT"):
             gate.check_base("tenants/app/../web/x.img", "app", None, None, "d", None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blockdiff.cli.serve.goflags import Duration
+from blockdiff.cli.serve.duration import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

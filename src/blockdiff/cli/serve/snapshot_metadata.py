@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from blockdiff.cli.base import CONTEXT
-from blockdiff.cli.serve.goflags import Duration, GoCommand
+from blockdiff.cli.serve.duration import Duration
 from blockdiff.cli.serve.options import klog_options, listen_options, log_options, tls_options
+from blockdiff.cli.snapshot_metadata.goclick import GoCommand
 from blockdiff.errors import InvalidInput
 
 

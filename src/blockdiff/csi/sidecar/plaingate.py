@@ -60,11 +60,7 @@ class PlainGate:
             return
         before, after = self._handle.replace("{namespace}", namespace).split("{name}")
         if not (handle.startswith(before) and handle.endswith(after) and len(handle) > len(before) + len(after)):
-            raise StatusError(
-                "PERMISSION_DENIED",
-                "user does not have permissions to perform the operation: "
-                f"base snapshot '{handle}' is not of the namespace '{namespace}'",
-            )
+            raise StatusError("NOT_FOUND", f"base snapshot '{handle}' is not of the namespace '{namespace}'")
         _check_plain(handle, slashes=True)
 
 
