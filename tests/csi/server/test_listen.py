@@ -140,7 +140,7 @@ def test_a_socket_left_by_a_dead_server_is_taken_over(serve, connect, tmp_path):
 
 def test_a_living_server_keeps_its_socket(serve, connect, tmp_path):
     service = serve(address=f"unix://{tmp_path}/s.sock")
-    with pytest.raises(DeviceBusy, match="another server holds"):
+    with pytest.raises(DeviceBusy, match="another process does"):
         Service().listen(service.listener.address)
     assert extents(records(connect(service.listener.address)))
 
