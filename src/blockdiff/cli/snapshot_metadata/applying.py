@@ -58,6 +58,11 @@ class Applying:
         self._writer = writer
 
     @property
+    def mode(self) -> str:
+        """How the list is checked."""
+        return "from-scratch" if self._scratch else "apply"
+
+    @property
     def applied_bytes(self) -> int:
         """Bytes of the list written so far."""
         return 0 if self._verifier is None else self._verifier.applied_bytes
@@ -73,14 +78,6 @@ class Applying:
                 Side(self._name if target is None else target.url, 0 if target is None else target.size),
             )
             report = VerifyReport("verify", *sides, "content", self._options.granularity)
-        report.extra.update(
-            mode="from-scratch" if self._scratch else "apply",
-            records=self.records,
-            listed_extents=self.ranges,
-            listed_bytes=self.bytes,
-            applied_bytes=self.applied_bytes,
-            volume_capacity_bytes=self.capacity,
-        )
         return report
 
     def record(self, number: int, record: Record) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockdiff.cli.audit import fill, result
 from blockdiff.cli.snapshot_metadata.spool import Spool
-from blockdiff.cli.snapshot_metadata.telling import note_capacity
+from blockdiff.cli.snapshot_metadata.telling import list_facts, warn_of_sizes
 from blockdiff.engine.audit import Audit
 from blockdiff.engine.registry import open_device
 from blockdiff.errors import BlockdiffError, InvalidInput
@@ -53,10 +53,10 @@ def audit_list(
                 "is it the right volume?"
             )
         run = Audit(old, new, spool, list_granularity=spool.granularity, options=options, progress=progress)
-        note_capacity(run.report, args, spool.capacity)
+        warn_of_sizes(run.report, args, spool.capacity)
+        run.report.extra["snapshot_metadata"] = list_facts(args, spool, "audit")
         _judge(run, writer, over=over)
-        fill(run, "snapshot-metadata")
-        run.report.extra.update(mode="audit", records=spool.records, volume_capacity_bytes=spool.capacity)
+        fill(run, "lister")
         writer.end(run.report, result(run, verbose))
     return 0 if run.correct else 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,10 +35,22 @@ class Telling:
             click.echo(text, err=self._output != "human")
 
 
-def note_capacity(report: VerifyReport, args: Args, capacity: int) -> None:
-    """Adds to a report which snapshot it is about, and what the volume's size means for the check."""
-    report.extra["snapshot"] = f"{args.namespace}/{args.snapshot_name}"
-    report.extra["previous_snapshot"] = args.prev_snapshot_id or args.prev_snapshot_name or None
+def list_facts(args: Args, listed: Any, mode: str, applied: int = 0) -> dict[str, Any]:
+    """The report's part about the list; ``listed`` has counted it."""
+    return {
+        "snapshot": f"{args.namespace}/{args.snapshot_name}",
+        "previous_snapshot": args.prev_snapshot_id or args.prev_snapshot_name or None,
+        "mode": mode,
+        "volume_capacity_bytes": listed.capacity,
+        "records": listed.records,
+        "listed_extents": listed.ranges,
+        "listed_bytes": listed.bytes,
+        "applied_bytes": applied,
+    }
+
+
+def warn_of_sizes(report: VerifyReport, args: Args, capacity: int) -> None:
+    """Adds to a report what the sizes of the volumes mean for the check."""
     if args.starting_offset:
         report.warnings.append(
             f"the list begins at byte {args.starting_offset}, and the whole volumes were compared: "

@@ -14,7 +14,7 @@ from blockdiff.cli.report import differing, how_read, make_writer
 from blockdiff.cli.snapshot_metadata import request
 from blockdiff.cli.snapshot_metadata.flags import FORCE, ORIGINAL, OURS, SOURCE, TARGET
 from blockdiff.cli.snapshot_metadata.goclick import GoCommand, go_options
-from blockdiff.cli.snapshot_metadata.telling import Telling, note_capacity
+from blockdiff.cli.snapshot_metadata.telling import Telling, list_facts, warn_of_sizes
 from blockdiff.errors import BlockdiffError, ContentsDoNotMatch
 from blockdiff.units import format_size
 
@@ -129,7 +129,7 @@ def _apply(args: Args, applying: Applying, writer: ReportWriter, *, quiet: bool,
     except ContentsDoNotMatch:
         pass
     except (BlockdiffError, KeyboardInterrupt) as error:
-        report = applying.report
+        report = _report(applying, args)
         writer.trouble(report, error)
         if applying.applied_bytes and not quiet:
             click.echo(
@@ -138,22 +138,28 @@ def _apply(args: Args, applying: Applying, writer: ReportWriter, *, quiet: bool,
                 err=True,
             )
         raise
-    report = applying.report
-    note_capacity(report, args, applying.capacity)
+    report = _report(applying, args)
+    warn_of_sizes(report, args, applying.capacity)
     writer.end(report, _result(report, verbose))
     return 0 if report.identical else 1
 
 
+def _report(applying: Applying, args: Args) -> VerifyReport:
+    report = applying.report
+    report.extra["snapshot_metadata"] = list_facts(args, applying, applying.mode, applying.applied_bytes)
+    return report
+
+
 def _result(report: VerifyReport, verbose: bool) -> list[str]:
-    applied = f"{report.extra['applied_bytes']:,} bytes in {report.extra['listed_extents']:,} ranges"
+    facts = report.extra["snapshot_metadata"]
+    applied = f"{facts['applied_bytes']:,} bytes in {facts['listed_extents']:,} ranges"
     if report.identical:
         verdict = f"complete: with the listed {applied} applied, all {report.length:,} bytes are identical"
     else:
         verdict = f"INCOMPLETE LIST: with the listed {applied} applied, {differing(report)}"
-    shown = format_size(report.extra["volume_capacity_bytes"])
     return [
         verdict,
-        f"the volume has {shown}; {report.target.url} was written to",
+        f"the volume has {format_size(facts['volume_capacity_bytes'])}; {report.target.url} was written to",
         *how_read(report, verbose=verbose),
         *(f"warning: {text}" for text in report.warnings),
     ]
