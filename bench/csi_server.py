@@ -1,42 +1,68 @@
-"""A server of changed blocks on loopback: ``-m bench.csi_server native|plain``; prints its address, ends with stdin.
+"""Servers of changed blocks for the benchmarks: prints its address when it is ready, ends with stdin.
 
-A request's ``starting_offset`` is how many ranges are wanted, ``max_results`` how many a message: 4 KiB in every 8 KiB.
-``native`` encodes as blockdiff does, ``plain`` makes a message of protobuf for each range, as the library has it.
+    python -m bench.csi_server sidecar CERT KEY            the sidecar over TLS, the driver is in its process
+    python -m bench.csi_server relay CERT KEY SOCKET       the sidecar over TLS, in front of a driver's socket
+    python -m bench.csi_server driver SOCKET               that driver
+    python -m bench.csi_server plain CERT KEY              protobuf's own messages, one for each range, over TLS
+
+A snapshot's name is how many ranges it has: 4 KiB in every 8 KiB, made up as they are sent.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from blockdiff._fast import Extents
-from blockdiff.csi import rpc, wire
+from blockdiff.csi import rpc
 from blockdiff.csi._pb import kube
+from blockdiff.csi.driver import SocketDriver
+from blockdiff.csi.provider import identity, service
+from blockdiff.csi.server.listen import Listener
+from blockdiff.csi.server.tls import ServerTls
+from blockdiff.csi.sidecar.plaingate import PlainGate
+from blockdiff.csi.sidecar.sidecar import Sidecar
 from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STEP, LENGTH = 8192, 4096
+EACH = 10_000  # ranges a message, where the client does not say
 FIXED = BlockMetadataType.FIXED_LENGTH
 
 
-def records(count: int, each: int) -> Iterator[Record]:
-    """The stream, made as it is sent."""
-    first = Extents([(at * STEP, LENGTH) for at in range(each)])
-    for start in range(0, count, each):
-        yield Record(FIXED, count * STEP, first[: count - start].shift(start * STEP))
+class Made:
+    """A driver whose snapshots are made up."""
 
+    name = "bench.example.com"
 
-def native(request: Any, _context: Any) -> Iterator[bytes]:
-    return map(wire.encode, records(request.starting_offset, request.max_results))
+    def ready(self) -> bool:
+        return True
+
+    def supports_metadata(self) -> bool:
+        return True
+
+    def allocated(self, snapshot_id: str, *, limit: int, **_: Any) -> Iterator[Record]:
+        return self.delta("", snapshot_id, limit=limit)
+
+    def delta(self, _base: str, snapshot_id: str, *, limit: int, **_: Any) -> Iterator[Record]:
+        count, each = int(snapshot_id), limit or EACH
+        first = Extents([(at * STEP, LENGTH) for at in range(each)])
+        for start in range(0, count, each):
+            yield Record(FIXED, count * STEP, first[: count - start].shift(start * STEP))
+
+    def close(self) -> None:
+        """It holds nothing."""
 
 
 def plain(request: Any, _context: Any) -> Iterator[bytes]:
-    count, each = request.starting_offset, request.max_results
+    count, each = int(request.target_snapshot_name), request.max_results or EACH
     for start in range(0, count, each):
         message = kube.GetMetadataDeltaResponse(block_metadata_type=1, volume_capacity_bytes=count * STEP)
         add = message.block_metadata.add
@@ -45,16 +71,45 @@ def plain(request: Any, _context: Any) -> Iterator[bytes]:
         yield message.SerializeToString()
 
 
-def main() -> None:
-    behaviour = {"native": native, "plain": plain}[sys.argv[1]]
+def serve_plain(cert: str, key: str) -> tuple[Any, str]:
     server = grpc.server(ThreadPoolExecutor(2))
-    server.add_generic_rpc_handlers((rpc.generic_handler(rpc.KUBE_SERVICE, {rpc.KUBE_DELTA: behaviour}),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    server.add_generic_rpc_handlers((rpc.generic_handler(rpc.KUBE_SERVICE, {rpc.KUBE_DELTA: plain}),))
+    pair = (Path(key).read_bytes(), Path(cert).read_bytes())
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     server.start()
-    print(f"127.0.0.1:{port}", flush=True)
+    return server, f"127.0.0.1:{port}"
+
+
+def serve_sidecar(driver: Any, cert: str, key: str) -> tuple[Any, str]:
+    sidecar = Sidecar(driver, PlainGate(), "127.0.0.1:0", tls=ServerTls(cert, key))
+    sidecar.start()
+    for _ in range(3000):
+        if sidecar._monitor.ready:
+            return sidecar, sidecar.listener.address
+        time.sleep(0.01)
+    raise SystemExit("the driver does not become ready")
+
+
+def serve_driver(socket: str) -> tuple[Any, str]:
+    listener = Listener(f"unix://{socket}")
+    listener.add_service(rpc.CSI_SERVICE, service.behaviours(Made()))
+    listener.add_service(rpc.IDENTITY_SERVICE, identity.behaviours(Made()))  # type: ignore[arg-type]
+    listener.start()
+    return listener, listener.address
+
+
+def main(kind: str, *words: str) -> None:
+    if kind == "plain":
+        server, address = serve_plain(*words)
+    elif kind == "driver":
+        server, address = serve_driver(*words)
+    else:
+        cert, key, *rest = words
+        server, address = serve_sidecar(SocketDriver(f"unix://{rest[0]}") if rest else Made(), cert, key)
+    print(address, flush=True)
     sys.stdin.read()
-    server.stop(None)
+    server.stop(0)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -60,10 +60,11 @@ RBD_DIFF, RBD_WHOLE, RBD_BINDING = "rbd diff", "rbd diff --whole-object", "Pytho
 RBD_QEMU, RBD_TO_NULL, RBD_TO_FILE = "qemu-img compare rbd:", "rbd export to /dev/null", "rbd export"
 RBD_PIPE = "rbd export-diff, import-diff"
 
-CSI_STREAM = "csi: a stream over gRPC"
-CSI_MANY = "csi: a long stream over gRPC"
+CSI_STREAM = "csi: a stream over gRPC and TLS"
+CSI_RELAY = "csi: the same through a driver's socket"
+CSI_MANY = "csi: a long stream over gRPC and TLS"
 CSI_VERIFY = "csi: verify by applying ranges of 4 KiB, hot"
-CSI = (CSI_STREAM, CSI_MANY, CSI_VERIFY)
+CSI = (CSI_STREAM, CSI_RELAY, CSI_MANY, CSI_VERIFY)
 CSI_PLAIN, CSI_CMP = "protobuf messages", "copy in a loop + cmp"
 
 TARGETS = (
@@ -94,6 +95,7 @@ TARGETS = (
     Target(RBD_READ, "wall", RBD_TO_NULL, 1.1),
     Target(CSI_STREAM, "rate", "", 5.0),
     Target(CSI_STREAM, "wall", CSI_PLAIN, 5.0),
+    Target(CSI_RELAY, "rate", "", 5.0),
     Target(CSI_MANY, "peak", "", 64.0),
     Target(CSI_VERIFY, "wall", CSI_CMP, 0.5),
 )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from fixtures.tls import Authority
 
 from bench import cache, csi_client, csi_server, data, peers, runner, targets
 from bench.runner import Call, Command, WrongAnswer
+from blockdiff.csi.connection import SnapshotMetadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from bench.data import Pair, Store
     from bench.result import Noter, Racer, Result
@@ -24,15 +27,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.benchmark(timer=runner.clock)
 
 HERE = Path(__file__).parent
-EACH = 10_000  # ranges a message
 
 
 class Server:
     """One of the servers of csi_server.py, in a process of its own."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, *words: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.csi_server", kind],
+            [sys.executable, "-m", "bench.csi_server", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent,
         )  # fmt: skip
         assert self._process.stdout is not None
@@ -48,48 +50,65 @@ class Server:
         self._process.communicate()
 
 
+class Servers:
+    """Servers by kind, started when they are first asked for."""
+
+    def __init__(self, place: Path) -> None:
+        files = Authority(place).issue()
+        self.ca = files.ca
+        pair, socket = (str(files.cert), str(files.key)), str(place / "driver.sock")
+        self._words = {"sidecar": pair, "plain": pair, "driver": (socket,), "relay": (*pair, socket)}
+        self._running: dict[str, Server] = {}
+
+    def __getitem__(self, kind: str) -> Server:
+        if kind == "relay":
+            self["driver"]
+        if kind not in self._running:
+            self._running[kind] = Server(kind, *self._words[kind])
+        return self._running[kind]
+
+    def close(self) -> None:
+        for each in reversed(self._running.values()):
+            each.close()
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[Callable[[str], Server]]:
-    """A running server of a kind."""
-    running: dict[str, Server] = {}
-
-    def started(kind: str) -> Server:
-        if kind not in running:
-            running[kind] = Server(kind)
-        return running[kind]
-
-    yield started
-    for each in running.values():
-        each.close()
+def servers() -> Iterator[Servers]:
+    with tempfile.TemporaryDirectory(prefix="blockdiff-bench-") as place:
+        made = Servers(Path(place))
+        yield made
+        made.close()
 
 
 def answer(count: int) -> tuple[int, int]:
     return count, count * csi_server.LENGTH
 
 
-def test_stream(race: Racer, found: Result, chosen: Setting, server: Callable[[str], Server]) -> None:
+@pytest.mark.parametrize("kind", ["sidecar", "relay"])
+def test_stream(race: Racer, found: Result, chosen: Setting, servers: Servers, kind: str) -> None:
     count = 1_000_000 if chosen.quick else 4_000_000
+    workload = targets.CSI_STREAM if kind == "sidecar" else targets.CSI_RELAY
+    trusted = servers.ca.read_bytes()
+    service = SnapshotMetadata(servers[kind].address, ca_cert=trusted, token="bench")
+    credentials = grpc.ssl_channel_credentials(trusted)
+
+    def plain() -> tuple[int, int]:
+        with grpc.secure_channel(servers["plain"].address, credentials) as channel:
+            return csi_client.plain(channel, count)
 
     def check(said: tuple[int, int]) -> None:
         peers.expect(said, answer(count), "ranges and bytes")
 
-    with (
-        grpc.insecure_channel(server("native").address) as ours,
-        grpc.insecure_channel(server("plain").address) as theirs,
-    ):
-        contest = race(
-            targets.CSI_STREAM,
-            Call("blockdiff", lambda: csi_client.native(ours, count, EACH), check),
-            [Call(targets.CSI_PLAIN, lambda: csi_client.plain(theirs, count, EACH), check)],
-        )
-    found.add(targets.CSI_STREAM, "rate", count / contest.cost("blockdiff", "wall") / 1e6)
-    found.note(targets.CSI_STREAM, f"{count} ranges, {EACH} a message; server and client are two processes")
-    found.note(targets.CSI_STREAM, "cpu is that of the client")
+    ours = Call("blockdiff", lambda: csi_client.native(service, count), check)
+    contest = race(workload, ours, [Call(targets.CSI_PLAIN, plain, check)])
+    found.add(workload, "rate", count / contest.cost("blockdiff", "wall") / 1e6)
+    found.note(workload, f"{count} ranges, {csi_server.EACH} a message; cpu is that of the client")
 
 
-def test_many(race: Racer, found: Result, chosen: Setting, server: Callable[[str], Server]) -> None:
+def test_many(race: Racer, found: Result, chosen: Setting, servers: Servers) -> None:
     count = 10_000_000 if chosen.quick else 100_000_000
-    words = [sys.executable, str(HERE / "csi_client.py"), server("native").address, str(count), str(EACH)]
+    server = servers["sidecar"]
+    words = [sys.executable, str(HERE / "csi_client.py"), server.address, str(servers.ca), str(count)]
 
     def check(outcome: runner.Outcome) -> None:
         peers.succeeded(outcome)
@@ -97,7 +116,7 @@ def test_many(race: Racer, found: Result, chosen: Setting, server: Callable[[str
 
     contest = race(targets.CSI_MANY, Command("blockdiff", words, check), [])
     found.add(targets.CSI_MANY, "rate", count / contest.cost("blockdiff", "wall") / 1e6)
-    found.note(targets.CSI_MANY, f"{count} ranges; the server's peak is {server('native').peak:.1f} MiB")
+    found.note(targets.CSI_MANY, f"{count} ranges; the server's peak is {server.peak:.1f} MiB")
 
 
 # ---- the verifier ----
