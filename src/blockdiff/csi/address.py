@@ -28,12 +28,11 @@ KUBE_OPTIONS = (
     "audience",
     "token-expiry",
     "address",
-    "ca",
-    "server-name",
     "token-file",
 )
 DRIVER_OPTIONS = ("endpoint", "secrets-file")
-OPTIONS = (*BASES, *KUBE_OPTIONS, *DRIVER_OPTIONS, "timeout", "retries", "max-results")
+TLS_OPTIONS = ("ca", "server-name", "cert", "key")
+OPTIONS = (*BASES, *KUBE_OPTIONS, *TLS_OPTIONS, *DRIVER_OPTIONS, "timeout", "retries", "max-results")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -55,7 +54,10 @@ class Service:
     @property
     def without_cluster(self) -> bool:
         """True when everything is said that the API server would be asked for."""
-        return all(self.get(name) for name in ("address", "ca", "token-file"))
+        if self.get("address").startswith(("unix:", "/")):
+            return True
+        known = self.get("token-file") or self.get("cert")
+        return bool(self.get("address") and self.get("ca") and known)
 
     @property
     def timeout(self) -> float:

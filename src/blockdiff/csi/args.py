@@ -42,6 +42,8 @@ class Args:
 
     ``address`` (host:port), ``ca_cert`` (PEM) and ``audience`` go before what the SnapshotMetadataService says, which
     is not asked for when it is not needed; ``server_name`` is what the certificate must name if not the address's host.
+    ``client_cert`` and ``client_key`` (PEM) are for servers without Kubernetes that know clients by certificates; then
+    no token is needed, nor at an ``address`` that is a unix socket.
     ``token`` (text, or a function that gives it) goes before asking for one. ``timeout`` (seconds) bounds each attempt
     of the stream, ``api_timeout`` each request to the API server; ``retries`` is how many attempts in a row may bring
     nothing new before a broken stream is given up. ``prev_snapshot_namespace`` is where ``prev_snapshot_name`` is
@@ -66,6 +68,8 @@ class Args:
     ca_cert: bytes = b""
     audience: str = ""
     server_name: str = ""
+    client_cert: bytes = b""
+    client_key: bytes = b""
     token: str | Callable[[], str] = ""
     timeout: float = DEFAULT_TIMEOUT
     api_timeout: float = 30.0
@@ -77,12 +81,27 @@ class Args:
     @property
     def needs_service(self) -> bool:
         """True when something must be read from the SnapshotMetadataService."""
-        return not (self.address and self.ca_cert and (self.audience or self.token))
+        known = self.address and self.ca_cert and (self.audience or not self.needs_token)
+        return not (known or self._is_local)
+
+    @property
+    def needs_token(self) -> bool:
+        """True when the API server must be asked for a token."""
+        return not (self.token or self.client_cert or self._is_local)
 
     @property
     def needs_handle(self) -> bool:
         """True when the previous snapshot is known by its name only."""
         return bool(self.prev_snapshot_name and not self.prev_snapshot_id)
+
+    @property
+    def needs_cluster(self) -> bool:
+        """True when the API server is asked for anything."""
+        return self.needs_token or self.needs_service or self.needs_handle
+
+    @property
+    def _is_local(self) -> bool:
+        return self.address.startswith(("unix:", "/"))
 
     def check(self) -> None:
         """Raises InvalidArgs for the first thing that is wrong, in the original's order; ours come last."""
@@ -110,7 +129,7 @@ class Args:
     def _client_checks(self) -> tuple[tuple[bool, str], ...]:
         clients, driver = self.clients, self.needs_service and not self.csi_driver
         return (
-            (clients.kube_client is None and not self.token, "missing KubeClient"),
+            (clients.kube_client is None and self.needs_token, "missing KubeClient"),
             (clients.snapshot_client is None and (driver or self.needs_handle), "missing SnapshotClient"),
             (clients.sms_cr_client is None and self.needs_service, "missing SmsCRClient"),
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import ssl
 
-from blockdiff.csi.errors import CACertError
+from blockdiff.csi.errors import CACertError, InvalidArgs
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def roots(pem: bytes) -> bytes:
-    """The certificates of a bundle that can be read; CACertError if there are none, and says why."""
+def roots(pem: bytes, what: str = "") -> bytes:
+    """The certificates of a bundle that can be read; CACertError if there are none, and says why.
+
+    ``what`` is for a certificate that is not the service's CA: then InvalidArgs.
+    """
     found, reason = [], ""
     for block in _BLOCK.findall(pem):
         try:
@@ -22,7 +25,8 @@ def roots(pem: bytes) -> bytes:
         else:
             found.append(block)
     if not found:
-        raise CACertError(reason or _what_it_is(pem))
+        reason = reason or _what_it_is(pem)
+        raise InvalidArgs(f"{what} cannot be used: {reason}") if what else CACertError(reason)
     return b"\n".join(found) + b"\n"
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.ca import roots
-from blockdiff.csi.errors import StatusError
+from blockdiff.csi.errors import InvalidArgs, StatusError
 from blockdiff.csi.tlscheck import diagnose
 from blockdiff.errors import BackendUnavailable
 
@@ -33,12 +33,23 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 class Place:
     """Where a service is, and how to get there. Each ``connect`` is a new connection.
 
-    ``ca_cert`` (PEM) is the only CA that is trusted; None is a connection without TLS, for sockets of this machine.
+    ``ca_cert`` (PEM) is the only CA that is trusted; without one a unix socket is spoken to without TLS, and every
+    other address is refused. ``client_cert`` and ``client_key`` (PEM) are shown to a server that wants to know who
+    comes. Raises CACertError, InvalidArgs.
     """
 
-    def __init__(self, address: str, ca_cert: bytes | None, server_name: str = "") -> None:
-        self.address, self.server_name = address, server_name
-        self.ca_cert = None if ca_cert is None else roots(ca_cert)
+    def __init__(
+        self, address: str, ca_cert: bytes, server_name: str = "", client_cert: bytes = b"", client_key: bytes = b""
+    ) -> None:
+        self.address = f"unix://{address}" if address.startswith("/") else address
+        self.server_name, self._pair = server_name, (client_cert, client_key)
+        self.ca_cert = b"" if is_local(address) and not ca_cert else roots(ca_cert)
+        if bool(client_cert) != bool(client_key):
+            raise InvalidArgs("a client certificate and its key go together")
+        if client_cert:
+            roots(client_cert, "the client certificate")
+            if b"PRIVATE KEY-----" not in client_key:
+                raise InvalidArgs("the key of the client certificate is no PEM text of a private key")
 
     def connect(self) -> Any:
         """A grpc.Channel; nothing is asked yet."""
@@ -47,25 +58,33 @@ class Place:
             import grpc
         except ImportError as error:
             raise BackendUnavailable(f"grpc cannot be used ({error})", hint="pip install 'blockdiff[csi]'") from None
-        if self.ca_cert is None:
+        if not self.ca_cert:
             return grpc.insecure_channel(self.address, (*_OPTIONS, ("grpc.default_authority", "localhost")))
         named = (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
-        return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(self.ca_cert), (*_OPTIONS, *named))
+        certificate, key = (part or None for part in self._pair)
+        trusted = grpc.ssl_channel_credentials(self.ca_cert, key, certificate)
+        return grpc.secure_channel(self.address, trusted, (*_OPTIONS, *named))
 
     def diagnose(self) -> Finding | None:
         """Why there is no connection, as far as can be told."""
-        if self.ca_cert is None or self.address.startswith(("unix:", "/")):
+        if is_local(self.address):
             return None
         return diagnose(self.address, self.ca_cert, self.server_name)
 
 
+def is_local(address: str) -> bool:
+    """True for a unix socket: who may use it is what its mode says."""
+    return address.startswith(("unix:", "/"))
+
+
 def stream(place: Place, method: Method, request: Any, timeout: float) -> Iterator[Record]:
     """One attempt: the records of one call. Leaving it early cancels the call. Raises StatusError."""
+    channel = place.connect()
+
     import grpc
 
     from blockdiff.csi import wire
 
-    channel = place.connect()
     try:
         call = method.call(channel)(request, timeout=timeout)
         for message in call:

@@ -45,16 +45,19 @@ class _Connection:
                 if not error.retryable:
                     raise
                 raise StatusError("UNAVAILABLE", f"no new token: {error}") from None
-            yield from stream(self._place, method, request(token, offset), self._timeout)
+            try:
+                message = request(token, offset)
+            except (ValueError, TypeError):  # its text would show the token
+                raise InvalidArgs("a name, a handle or the token is no text, or a number is too large") from None
+            yield from stream(self._place, method, message, self._timeout)
 
-        place = self._place
         return ResumingStream(
             attempt,
             call=call,
             start=start,
             retries=self._retries,
             renew=self._tokens.renew,
-            explain=place.diagnose,
+            explain=self._place.diagnose,
             on_resume=self._on_resume,
         )
 
@@ -63,21 +66,24 @@ class SnapshotMetadata(_Connection):
     """The Kubernetes side of changed block tracking at an address.
 
     ``ca_cert`` (PEM) is the only CA trusted, ``server_name`` what the certificate must name if not the address's host;
-    ``token`` is a text, a function, or Tokens. ``timeout`` (seconds) bounds each attempt. See ResumingStream for
-    ``retries`` and ``on_resume``. Raises CACertError.
+    ``token`` is a text, a function, or Tokens; ``client_cert`` and ``client_key`` (PEM) are for servers that know
+    clients by certificates. ``timeout`` (seconds) bounds each attempt. See ResumingStream for ``retries`` and
+    ``on_resume``. Raises CACertError, InvalidArgs.
     """
 
     def __init__(
         self,
         address: str,
         *,
-        ca_cert: bytes,
-        token: str | Callable[[], str] | Tokens,
+        ca_cert: bytes = b"",
+        token: str | Callable[[], str] | Tokens = "",
         server_name: str = "",
+        client_cert: bytes = b"",
+        client_key: bytes = b"",
         **options: Any,
     ) -> None:
         tokens = make_tokens(token) if isinstance(token, str) or callable(token) else token
-        super().__init__(Place(address, ca_cert, server_name), tokens, **options)
+        super().__init__(Place(address, ca_cert, server_name, client_cert, client_key), tokens, **options)
 
     def allocated(self, namespace: str, snapshot: str, *, start: int = 0, limit: int = 0) -> ResumingStream:
         """The ranges of a snapshot that hold data, from ``start`` (bytes), at most ``limit`` a message (0: any)."""
@@ -112,11 +118,24 @@ class SnapshotMetadata(_Connection):
 
 
 class DriverMetadata(_Connection):
-    """The SnapshotMetadata service of a CSI driver at its socket (``unix:///path``): snapshots are known by handle."""
+    """The SnapshotMetadata service of a CSI driver: snapshots are known by handle.
 
-    def __init__(self, endpoint: str, *, secrets: Mapping[str, str] | None = None, **options: Any) -> None:
-        address = f"unix://{endpoint}" if endpoint.startswith("/") else endpoint
-        super().__init__(Place(address, None), FixedToken(""), **options)
+    ``endpoint`` is its socket (``unix:///path``), or HOST:PORT with TLS as for SnapshotMetadata.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        ca_cert: bytes = b"",
+        server_name: str = "",
+        client_cert: bytes = b"",
+        client_key: bytes = b"",
+        **options: Any,
+    ) -> None:
+        place = Place(endpoint, ca_cert, server_name, client_cert, client_key)
+        super().__init__(place, FixedToken(""), **options)
         self._secrets = dict(secrets or {})
 
     def allocated(self, snapshot_id: str, *, start: int = 0, limit: int = 0) -> ResumingStream:

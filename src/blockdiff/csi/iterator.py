@@ -42,7 +42,7 @@ def snapshot_metadata(args: Args) -> ResumingStream:
 
 def _opened(args: Args) -> ResumingStream:
     api = KubeApi(args.clients, args.api_timeout)
-    account = None if args.token else lookup.service_account(args, api)
+    account = lookup.service_account(args, api) if args.needs_token else None
     service = lookup.Service(args.address, args.audience, args.ca_cert)
     if args.needs_service:
         service = lookup.service(args, lookup.csi_driver(args, api), api)
@@ -51,6 +51,8 @@ def _opened(args: Args) -> ResumingStream:
         token=_tokens(args, api, account, service.audience),
         ca_cert=service.ca_cert,
         server_name=args.server_name,
+        client_cert=args.client_cert,
+        client_key=args.client_key,
         timeout=args.timeout,
         retries=args.retries,
         on_resume=args.on_resume,

@@ -83,6 +83,7 @@ class CsiSource:
         driver = DriverMetadata(
             service.endpoint,
             secrets=secrets,
+            **self._tls(),
             timeout=service.timeout,
             retries=service.retries,
             on_resume=self._broke,
@@ -106,9 +107,8 @@ class CsiSource:
             sa_name=account,
             token_expiry_secs=service.token_expiry,
             address=service.get("address"),
-            ca_cert=_file(service.get("ca"), "a CA certificate"),
             audience=service.get("audience"),
-            server_name=service.get("server-name"),
+            **self._tls(),
             timeout=service.timeout,
             retries=service.retries,
             on_resume=self._broke,
@@ -116,6 +116,15 @@ class CsiSource:
         self._fill_base(made, pair)
         self._fill_access(made)
         return made
+
+    def _tls(self) -> dict[str, Any]:
+        get = self._service.get
+        return {
+            "ca_cert": _file(get("ca"), "a CA certificate"),
+            "server_name": get("server-name"),
+            "client_cert": _file(get("cert"), "a client certificate"),
+            "client_key": _file(get("key"), "a client key"),
+        }
 
     def _fill_base(self, args: Args, pair: SnapshotPair) -> None:
         base = pair.base
@@ -132,7 +141,7 @@ class CsiSource:
 
         if path := self._service.get("token-file"):
             args.token = file_token(path)
-        if not args.token or args.needs_service or args.needs_handle:
+        if args.needs_cluster:
             from blockdiff.csi.kube import build_clients
 
             config = self._service.get("kubeconfig") or default_kubeconfig()
