@@ -1,3 +1,4 @@
+import os
 import random
 
 import pytest
@@ -271,3 +272,55 @@ def test_many_small_ranges(tmp_path, count):
     with VerifierEmitter(tmp_path / "new", tmp_path / "old") as emitter:
         emit([record(*ranges[at : at + 256], capacity=size) for at in range(0, count, 256)], emitter)
         assert emitter.report.identical
+
+
+# ---- real block devices ----
+
+
+def filled(loop, content):
+    with loop.path.open("wb", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_block_devices(make_loop, sector):
+    new = random.Random(2).randbytes(4 << 20)
+    old = bytearray(new)
+    ranges = [(at * 16384 + 4096, 4096) for at in range(256)]
+    for offset, length in ranges:
+        old[offset : offset + length] = bytes(length)
+    source, target = make_loop(4 << 20, sector), make_loop(4 << 20, sector)
+    filled(source, new)
+    filled(target, old)
+    with VerifierEmitter(source.path, target.path) as emitter:
+        with pytest.raises(ContentsDoNotMatch, match=MISMATCH):
+            emit([record(*ranges[:100]), record(*ranges[101:])], emitter)
+        assert [(e.offset, e.length) for e in emitter.report.differences] == [ranges[100]]
+    with VerifierEmitter(source.path, target.path) as emitter:
+        emit([record(ranges[100])], emitter)
+        assert emitter.report.identical
+    with VerifierEmitter(source.path, target.path) as emitter, pytest.raises(FailedToSeek, match=str(8 << 20)):
+        emitter.record(1, record((8 << 20, 4096)))
+
+
+def test_a_source_with_bad_sectors(make_loop):
+    source, target = make_loop(4 << 20), make_loop(4 << 20)
+    os.truncate(source.backing, 1 << 20)
+    with VerifierEmitter(source.path, target.path) as emitter:
+        emitter.record(1, record((0, 4096), (2 << 20, 4096)))
+        with pytest.raises(DeviceError, match=rf'failed to read from source device\("{source.path}"\): .*Input/output'):
+            emitter.done(1)
+
+
+def test_a_target_that_loses_writes(make_loop, tmpfs_dir):
+    """The file system under the target is full: the kernel tells when the pages are written."""
+    backing = tmpfs_dir / "thin"
+    with backing.open("wb") as file:
+        file.truncate(96 << 20)
+    source, target = make_loop(96 << 20), make_loop(96 << 20, backing=backing)
+    filled(source, b"x" * (96 << 20))
+    with VerifierEmitter(source.path, target.path) as emitter:
+        with pytest.raises(DeviceError, match=rf'failed to write to target device\("{target.path}"\)'):
+            emit([record((0, 96 << 20))], emitter)
+        assert emitter.report is None
