@@ -99,6 +99,25 @@ def test_a_partition_is_mounted(disk: tuple[Path, list[Path]], tmp_path: Path) -
         unmount(point)
 
 
+@pytest.mark.root
+def test_a_loop_device_that_kubernetes_keeps_on_a_volume(make_loop: MakeLoop, tmp_path: Path) -> None:
+    volume = make_loop(16 * MIB)
+    (tmp_path / "volumeDevices").mkdir()
+    node = tmp_path / "volumeDevices" / "pod"
+    os.mknod(node, 0o600 | 0o060000, volume.path.stat().st_rdev)
+    lock = make_loop(0, backing=node)
+    assert inuse.reasons(str(volume.path)) == []
+    open_device(volume.path, writable=True).close()
+    run("mkfs.ext4", "-q", "-F", lock.path)
+    point = tmp_path / "point"
+    point.mkdir()
+    run("mount", lock.path, point)
+    try:
+        assert inuse.reasons(str(volume.path)) == [f"{lock.path} is made of it"]
+    finally:
+        unmount(point)
+
+
 def test_swap(make_loop: MakeLoop) -> None:
     need_root("mkswap")
     loop = make_loop(16 * MIB)

@@ -67,7 +67,7 @@ def reasons(path: str) -> list[str]:
     key = identity(status)
     for loop in sysfs.loops():
         info = loop_info(loop)
-        if info and info.backing == key:
+        if info and info.backing == key and not _keeps_volume(loop):
             found.append(f"{loop} is made of it")
     return found
 
@@ -160,6 +160,17 @@ def _below(place: Place) -> list[Place]:
         return [place._replace(key=info.backing, start=place.start + info.offset, end=place.end + info.offset)]
     # Nobody says where md and device-mapper put the bytes, so it may be anywhere on the devices below.
     return [Place(("block", slave, 0), 0, _EVERYTHING, certain=False) for slave in sysfs.slaves(rdev)]
+
+
+def _keeps_volume(loop: str) -> bool:
+    """True for the loop device that Kubernetes makes of each block volume of a pod so that the volume stays there: as
+    long as nobody uses it, it is not in the way.
+    """
+    directory = f"{sysfs.SYS}/block/{os.path.basename(loop)}"
+    if "/volumeDevices/" not in sysfs.read_text(f"{directory}/loop/backing_file"):
+        return False
+    number = sysfs.device_number(sysfs.read_text(f"{directory}/dev"))
+    return number is not None and not _block_reasons(number)
 
 
 def _block_reasons(rdev: int) -> list[str]:

@@ -9,6 +9,7 @@ from fixtures.cbt import fail, record
 from blockdiff.cli.main import run
 from blockdiff.csi.emitters import JSONEmitter, TableEmitter
 from tests.cli.snapshot_metadata.conftest import CAPACITY, RECORDS
+from tests.fixtures.schemas import obeys
 
 JSON = (
     '[{"block_metadata_type":2,"volume_capacity_bytes":8388608,"block_metadata":[{"size_bytes":4096},'
@@ -147,6 +148,7 @@ def test_a_service_that_fails(cluster, form):
     text = "GetMetadataAllocated(app,new).Recv: rpc error: code = FailedPrecondition desc = CBT is off"
     if form == "json":
         trouble = json.loads(err)
+        obeys(trouble, "error")
         assert (trouble["exit_code"], trouble["resume_offset"]) == (5, 12288)
         assert trouble["message"].startswith(text)
     else:
@@ -172,9 +174,12 @@ def test_a_broken_stream_is_taken_up_again(cluster):
     assert (code, out) == (0, TABLE)
     assert "going on from byte 12,288" in err
     cluster.server.requests.clear()
-    code, out, err = cluster.run(*LIST, *WHICH, "-o", "json")
+    code, out, err = cluster.run(*LIST, *WHICH, "-o", "json", "--progress", "json")
     assert (code, out) == (0, JSON)
-    assert json.loads(err)["event"] == "resumed"
+    lines = [json.loads(line) for line in err.splitlines()]
+    for line in lines:
+        obeys(line, "progress")
+    assert [line["event"] for line in lines] == ["resumed", "progress"]
     cluster.server.requests.clear()
     assert cluster.run(*LIST, *WHICH, "-no-resume")[0] == 5
     assert len(cluster.server.requests) == 1

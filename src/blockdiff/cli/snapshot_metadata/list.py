@@ -47,7 +47,7 @@ def command(output: str, quiet: bool, verbose: bool, progress_mode: str, **value
 
     request.need_libraries()
     progress = make_progress(progress_mode, quiet=quiet)
-    telling = Telling(output, quiet=quiet)
+    telling = Telling(output, progress_mode, quiet=quiet)
     listing = Listing(_emitter(output, quiet=quiet), progress)
     args = request.make_args(
         values, emitter=listing, on_resume=request.resumed(telling.resumed), progress=listing.advance

@@ -89,7 +89,9 @@ def clients(values: Mapping[str, Any], environment: Mapping[str, str]) -> Client
         return build_clients(path, context=values["context"] or None)
     except InvalidInput as error:
         where = path or "no kubeconfig, and this is no pod"
-        raise type(error)(f"{where}: {error}") from None
+        by_name = values.get("token_file") and values.get("previous_snapshot") and not values["previous_snapshot_id"]
+        hint = "; without a cluster, name the previous snapshot by its handle (-P)" if by_name else ""
+        raise type(error)(f"{where}: {error}{hint}") from None
 
 
 def _read(path: str, what: str) -> bytes:

@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 
 class Telling:
-    """Remarks for people; where errors are JSON (``-o json``, ``jsonl``) remarks on stderr are too."""
+    """Remarks on stderr: none with ``-o json`` and ``jsonl``, where errors are JSON; JSON with ``--progress json``."""
 
-    def __init__(self, output: str, *, quiet: bool) -> None:
-        self._output, self._quiet = output, quiet
+    def __init__(self, output: str, progress_mode: str, *, quiet: bool) -> None:
+        self._output, self._json = output, progress_mode == "json"
+        self._quiet = quiet or (output in ("json", "jsonl") and not self._json)
 
     def resumed(self, text: str) -> None:
         """A stream broke and is taken up again."""
-        if self._quiet:
-            return
-        if self._output in ("json", "jsonl"):
+        if self._json:
             say(json.dumps({"event": "resumed", "message": text}))
-        else:
+        elif not self._quiet:
             say(f"blockdiff: {text}")
 
     def result(self, text: str) -> None:

@@ -76,7 +76,7 @@ def command(
     key = "differences" if not audit else "ranges" if show_over else "under_reported"
     writer = make_writer(output, progress, quiet=quiet, key=key)
     options = gather(read_mode, granularity, workers, rate)
-    args = request.make_args(values, on_resume=request.resumed(Telling(output, quiet=quiet).resumed))
+    args = request.make_args(values, on_resume=request.resumed(Telling(output, progress_mode, quiet=quiet).resumed))
     connect = lambda: _connect(args, values)  # noqa: E731 - devices are looked at first
     if audit:
         from blockdiff.cli.snapshot_metadata.auditing import audit_list
