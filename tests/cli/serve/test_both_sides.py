@@ -1,5 +1,7 @@
 """Both servers, each in a process of its own, as they stand in a cluster; and either of them killed."""
 
+import base64
+import json
 import random
 import signal
 
@@ -7,10 +9,10 @@ import pytest
 
 from blockdiff.csi import wire
 from tests.cli.serve.test_snapshot_metadata import Running, close, connect
-from tests.fixtures.cli import start
-from tests.fixtures.sidecar import WAIT, refused, tuples, until
+from tests.fixtures.cli import blockdiff, start
+from tests.fixtures.sidecar import DRIVER, WAIT, api, content, files, refused, snapshot, tuples, until
 
-__all__ = ["connect"]
+__all__ = ["api", "connect", "files"]
 
 BLOCK, COUNT = 4096, 60_000
 CHANGED = set(random.Random(1).sample(range(0, COUNT, 2), 300))
@@ -104,3 +106,28 @@ def _answers(client):
         return list(client.allocated("monday.img", starting_offset=COUNT * BLOCK))
     except grpc.RpcError:
         return False
+
+
+def test_the_whole_way_in_a_cluster(tmp_path, snapshots, api, files):
+    """From a VolumeSnapshot's name on the command line to the blocks of a file, and the same list without any of it."""
+    for name in ("monday", "tuesday"):
+        api.add("volumesnapshots", snapshot(name))
+        api.add("volumesnapshotcontents", content(name, handle=f"{name}.img"))
+    server = Running(
+        f"--kubeconfig={api.kubeconfig(tmp_path / 'sidecar', 'kube-system', 'sidecar')}", "--kube-api-qps=1000",
+        "--source", f"dir:{snapshots}", "--driver-name", DRIVER, "--port=0", "--http-endpoint=",
+        f"--tls-cert={files.cert}", f"--tls-key={files.key}", "--check-base-ownership=strict",
+    )  # fmt: skip
+    try:
+        port = server.says(r"listening on 127\.0\.0\.1:(\d+)")[1]
+        server.says("is ready")
+        service = api.objects["snapshotmetadataservices", "", DRIVER]["spec"]
+        service |= {"address": f"localhost:{port}", "caCert": base64.b64encode(files.ca_pem).decode()}
+        user = api.kubeconfig(tmp_path / "user", "app", "backup")
+        words = ("-kubeconfig", user, "-n", "app", "-s", "tuesday", "-p", "monday", "-o", "json")
+        listed = json.loads(blockdiff("snapshot-metadata", "list", *words, expect=0).stdout)
+    finally:
+        close(server.process)
+    found = [(one.get("byte_offset", 0), one["size_bytes"]) for record in listed for one in record["block_metadata"]]
+    assert sum(size for _, size in found) == len(CHANGED) * BLOCK
+    assert all(covered(found, block) for block in CHANGED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blockdiff.csi.errors import StatusError
-from blockdiff.csi.sidecar.cluster import ClusterError
+from blockdiff.csi.sidecar.cluster import ClusterError, part
 from blockdiff.csi.sidecar.gate import User
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ def authenticate(cluster: Cluster, token: str, audience: str, call: Call) -> Use
         status = cluster.review_token(token, audience, call.remaining)
     except ClusterError as error:
         raise StatusError("INTERNAL", f"failed to authenticate user: {error}") from None
-    user = status.get("user") or {}
-    if not status.get("authenticated") or audience not in (status.get("audiences") or ()):
+    user = part(status, "user")
+    audiences = status.get("audiences")
+    if status.get("authenticated") is not True or not isinstance(audiences, list) or audience not in audiences:
         raise StatusError("UNAUTHENTICATED", "unauthenticated user")
     return User(str(user.get("username") or ""), user)
 
@@ -28,7 +29,7 @@ def authenticate(cluster: Cluster, token: str, audience: str, call: Call) -> Use
 def audience_of(cluster: Cluster, driver: str, call: Call) -> str:
     """The audience that the driver's SnapshotMetadataService names."""
     try:
-        found = (cluster.service(driver, call.remaining).get("spec") or {}).get("audience") or ""
+        found = part(cluster.service(driver, call.remaining), "spec").get("audience") or ""
     except ClusterError as error:
         why = f"failed to find the SnapshotMetadataService CR for driver '{driver}': {error}"
         raise StatusError("INTERNAL", f"failed to authenticate user: {why}") from None
@@ -45,7 +46,7 @@ def allowed(cluster: Cluster, user: User, namespace: str, call: Call) -> tuple[b
         status = cluster.review_access(dict(user.info), namespace, call.remaining)
     except ClusterError as error:
         raise StatusError("INTERNAL", f"failed to authorize the user: {error}") from None
-    return bool(status.get("allowed")) and not status.get("denied"), str(status.get("reason") or "")
+    return status.get("allowed") is True and not status.get("denied"), str(status.get("reason") or "")
 
 
 def authorize(cluster: Cluster, user: User, namespace: str, call: Call) -> None:

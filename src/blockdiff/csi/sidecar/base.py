@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.errors import StatusError
 from blockdiff.csi.sidecar.access import allowed
-from blockdiff.csi.sidecar.cluster import ClusterError
-from blockdiff.csi.sidecar.lookup import part, refusal, volume_of
+from blockdiff.csi.sidecar.cluster import ClusterError, part
+from blockdiff.csi.sidecar.lookup import refusal, volume_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from blockdiff.csi.sidecar.limiter import Limiter
 from blockdiff.errors import BackendUnavailable, InvalidInput, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
 SERVICES = "/apis/cbt.storage.k8s.io/v1beta1/snapshotmetadataservices"
@@ -29,7 +29,7 @@ class ClusterError(RemoteError):
     @property
     def permanent(self) -> bool:
         """True when asking again does not help."""
-        return 400 <= self.status < 500 and self.status not in (408, 409, 429)
+        return 400 <= self.status < 500 and self.status not in (408, 409, 410, 429)
 
 
 class Cluster:
@@ -110,7 +110,7 @@ class Cluster:
     def _create(self, path: str, kind: str, spec: dict[str, Any], remaining: float) -> dict[str, Any]:
         group = path.removeprefix("/apis/").rsplit("/", 1)[0]
         body = {"apiVersion": group, "kind": kind, "metadata": {}, "spec": spec}
-        return dict(self._ask("POST", path, remaining, body=body).get("status") or {})
+        return dict(part(self._ask("POST", path, remaining, body=body), "status"))
 
     def _get(self, path: str, remaining: float) -> dict[str, Any]:
         return self._ask("GET", path, remaining)
@@ -168,6 +168,14 @@ class Cluster:
         group = next((g for g in ("snapshot.storage.k8s.io", "cbt.storage.k8s.io") if f"/{g}/" in path), "")
         with self._lock:
             return self._limits.setdefault(group, Limiter(self._qps, self._burst))
+
+
+def part(value: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """An object inside an object; empty where one is missing, or is something else."""
+    for key in keys:
+        inner = value.get(key)
+        value = inner if isinstance(inner, dict) else {}
+    return value
 
 
 def _client(kubeconfig: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.errors import StatusError
-from blockdiff.csi.sidecar.cluster import ClusterError
+from blockdiff.csi.sidecar.cluster import ClusterError, part
 from blockdiff.csi.sidecar.gate import Target
 from blockdiff.csi.sidecar.secret import secret_of
 from blockdiff.errors import InvalidInput
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from blockdiff.csi.sidecar.cluster import Cluster
 
 DEFAULT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
-
-
-def part(value: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """An object inside an object; empty where one is missing, or is something else."""
-    for key in keys:
-        inner = value.get(key)
-        value = inner if isinstance(inner, dict) else {}
-    return value
 
 
 def find(cluster: Cluster, namespace: str, name: str, driver: str, call: Call) -> Target:
