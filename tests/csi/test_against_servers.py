@@ -12,6 +12,7 @@ import pytest
 from blockdiff.csi.connection import DriverMetadata
 from blockdiff.csi.kube import KubeApi, build_clients
 from blockdiff.engine.source import ordered
+from tests.fixtures.cbt import Scripted
 from tests.fixtures.cli import blockdiff, finish, start
 from tests.fixtures.kube import FakeKube
 from tests.fixtures.tls import Authority
@@ -133,12 +134,26 @@ def test_a_socket_without_tokens(images, tmp_path):
         assert blockdiff("verify", images / "base.img", images / "target.img", "--extents", url).returncode == 1
 
 
-def test_ctrl_c(images, tmp_path):
-    """While it waits for a server that is not there."""
-    process = start("map", f"csi:id?endpoint=unix://{tmp_path}/nobody&retries=1000")
-    threading.Timer(2, process.send_signal, [signal.SIGINT]).start()
-    code, _, err = finish(process, WAIT)
-    assert (code, "interrupted" in err) == (130, True)
+@pytest.mark.parametrize("there", [False, True], ids=["nobody-there", "nothing-comes"])
+def test_ctrl_c(tmp_path, there):
+    asked, gone = threading.Event(), threading.Event()
+
+    def play(request, context, number):
+        asked.set()
+        gone.wait(WAIT)
+        yield from ()
+
+    with Scripted(None, play, path=str(tmp_path / "s")) if there else contextlib.nullcontext() as server:
+        process = start("map", f"csi:id?endpoint=unix://{tmp_path}/s&retries=1000")
+        if there:
+            assert asked.wait(WAIT)
+        else:
+            threading.Event().wait(2)
+        process.send_signal(signal.SIGINT)
+        code, _, err = finish(process, WAIT)
+        assert (code, "interrupted" in err) == (130, True)
+        assert not there or server.cancelled.wait(WAIT)
+        gone.set()
 
 
 def test_inside_a_pod(authority, tmp_path, monkeypatch):

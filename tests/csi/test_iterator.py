@@ -312,13 +312,52 @@ def test_what_stays_is_told_at_once(cluster, code, details, spoken):
 
     cluster.play = play
     with pytest.raises(CallError) as error:
-        cluster.run(retries=0 if code == "UNAUTHENTICATED" else 5)
+        cluster.run(retries=0 if code == "UNAUTHENTICATED" else 5)  # after progress a new token is tried
     expected = f"GetMetadataAllocated(app,snap-2).Recv: rpc error: code = {spoken} desc = {details}"
     assert str(error.value).startswith(expected)
     assert not error.value.retryable or code == "UNAUTHENTICATED"
     assert error.value.resume_offset == 12288
     assert (cluster.taker.numbers, cluster.taker.done_with) == ([1], None)
     assert len(cluster.server.requests) == 1
+
+
+def test_a_new_token_is_not_refused_twice(cluster):
+    cluster.play = lambda request, context, number: fail(context, "UNAUTHENTICATED", "unauthenticated user") or iter(())
+    with pytest.raises(CallError, match=r"Unauthenticated desc = unauthenticated user: is the token for the audience"):
+        cluster.run()
+    assert (len(cluster.server.requests), cluster.asked.count("backup/token")) == (1, 1)
+
+
+def test_a_token_that_expires_in_mid_stream(cluster):
+    """The server asks the API server whose token it is, as the sidecar does."""
+
+    def play(request, context, number):
+        if not cluster.kube.who(request.security_token, [k8sobjects.AUDIENCE]):
+            fail(context, "UNAUTHENTICATED", "unauthenticated user")
+        if request.starting_offset == 0:
+            yield RECORDS[0]
+            cluster.kube.expire(request.security_token)
+            fail(context, "UNAUTHENTICATED", "the token has expired")
+        yield RECORDS[1]
+
+    cluster.play = play
+    told = []
+    assert cluster.run(on_resume=lambda *what: told.append(what)).tuples == TUPLES
+    assert len(cluster.server.requests) == 2
+    assert cluster.asked.count("backup/token") == 2
+    assert [(error.code, offset) for error, offset, _ in told] == [("UNAUTHENTICATED", 12288)]
+
+
+def test_the_wrong_audience(cluster):
+    def play(request, context, number):
+        if not cluster.kube.who(request.security_token, ["another-audience"]):
+            fail(context, "UNAUTHENTICATED", "unauthenticated user")
+        yield RECORDS[0]
+
+    cluster.play = play
+    with pytest.raises(CallError, match="is the token for the audience that the server expects"):
+        cluster.run()
+    assert cluster.run(audience="another-audience").done_with == 1
 
 
 def test_the_name_of_a_delta(cluster):

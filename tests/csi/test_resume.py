@@ -180,6 +180,21 @@ def test_the_first_range_is_cut_at_the_starting_offset(files, connect):
     assert joined(records)[1:] == TUPLES[2:]
 
 
+def test_a_break_behind_the_last_range(files, connect):
+    """Some servers call an offset at the end of the volume out of range, as the specification has it."""
+
+    def play(request, context, number):
+        if request.starting_offset >= CAPACITY:
+            fail(context, "OUT_OF_RANGE", "starting_offset is beyond the volume")
+        yield record((0, 4096), (CAPACITY - 4096, 4096))
+        fail(context, "UNAVAILABLE", "x")
+
+    with Scripted(files, play) as server:
+        assert joined(connect(server).allocated("app", "s")) == [(0, 4096), (CAPACITY - 4096, 4096)]
+        with pytest.raises(CallError, match="OutOfRange"):
+            joined(connect(server).allocated("app", "s", start=CAPACITY))
+
+
 def test_a_negative_starting_offset(authority):
     with pytest.raises(InvalidArgs, match="StartingOffset must not be negative, and is -1"):
         SnapshotMetadata("localhost:1", ca_cert=authority.pem, token="t").allocated("a", "b", start=-1)

@@ -229,6 +229,12 @@ def test_audit_copy_and_verify(cluster, straight, images, run, tmp_path):
     assert run("verify", images[1], replica, "--extents", url)[0] == 0
 
 
+def test_a_break_is_told_with_a_list(cluster, images, run):
+    cluster.breaks = 1
+    code, _, err = run("audit", *images, "--extents", "csi:app/tuesday?base=monday")
+    assert (code, "warning: the stream broke once and was taken up again" in err) == (0, True)
+
+
 def test_audit_finds_what_the_service_left_out(cluster, images, run):
     with open(images[1], "r+b") as file:
         file.seek(20 * K)

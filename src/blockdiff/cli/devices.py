@@ -73,7 +73,9 @@ def _may_be_stream(name: str) -> bool:
 
 
 def warn_of_other_volume(listed: Any, sizes: list[int]) -> None:
-    """A list that says it is of a volume of another size is perhaps of another volume."""
+    """A list that says it is of a volume of another size is perhaps of another volume; and what its source told."""
+    for text in listed.warnings:
+        say(f"warning: {text}")
     capacity = listed.capacity
     if capacity and capacity not in sizes:
         known = " and ".join(f"{size:,}" for size in sorted(set(sizes)))

@@ -85,6 +85,8 @@ class ResumingStream:
             try:
                 yield from self._one_attempt(before)
             except StatusError as status:
+                if status.code == "OUT_OF_RANGE" and self._is_at_end(before):
+                    return
                 progressed = self.resume_offset > before
                 failures = 1 if progressed else failures + 1
                 error = self._judged(status, progressed=progressed, failures=failures)
@@ -94,6 +96,10 @@ class ResumingStream:
             if self._on_resume is not None:
                 self._on_resume(error, self.resume_offset, failures)
             self._pause(pause_after(failures))
+
+    def _is_at_end(self, offset: int) -> bool:
+        """True when the call broke after the last range of the volume: there is nothing to go on with, servers say."""
+        return self._first is not None and offset >= self._first.capacity > 0
 
     def _one_attempt(self, start: int) -> Generator[Record]:
         again = self._first is not None

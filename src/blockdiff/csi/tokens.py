@@ -58,24 +58,23 @@ class AccountToken:
     def __init__(self, request: Callable[[], Token]) -> None:
         self._request = request
         self._held: Token | None = None
-        self._begun, self._new = 0.0, False
+        self._begun, self._given = 0.0, 0
 
     def get(self) -> str:
-        now = time.time()
         held = self._held
-        if held is None or now > held.expires - SPARE * (held.expires - self._begun):
-            held = self._held = self._request()
-            self._begun, self._new = now, True
-        else:
-            self._new = False
+        if held is None or time.time() > held.expires - SPARE * (held.expires - self._begun):
+            held = self.first()
+        self._given += 1
         return held.text
 
-    def first(self) -> None:
-        """Asks for the first one now: a refusal is told before anything else is done."""
-        self.get()
+    def first(self) -> Token:
+        """Asks for a token now: a refusal is told before anything else is done."""
+        self._begun, self._given = time.time(), 0
+        self._held = self._request()
+        return self._held
 
     def renew(self, *, used: bool) -> bool:
-        if self._new and not used:
+        if self._given <= 1 and not used:
             return False  # refused although it is new: another one would be refused too
         self._held = None
         return True

@@ -27,6 +27,9 @@ class ExtentList:
     stay: dropping a change to zeroes would lose it.
     """
 
+    warnings: tuple[str, ...] = ()
+    """What its source had to say, where it comes from one."""
+
     def __init__(self, file: IO[bytes], name: str, *, capacity: int | None, holes: bool) -> None:
         self._file, self._name, self._limit, self._holes = file, name, capacity, holes
         self._start = file.tell() if file.seekable() else None
@@ -136,11 +139,13 @@ def read_extents(
     kept in a temporary file for that.
     Raises InvalidInput (or OutOfOrder) with file, line and column; SourceError, RemoteError of a source.
     """
-    file, name = _open_file(source)
+    warnings: list[str] = []
+    file, name = _open_file(source, warnings)
     try:
         if checked and not file.seekable():
             file = _spool(file)
         listed = ExtentList(file, name, capacity=capacity, holes=holes)
+        listed.warnings = tuple(warnings)
         if checked:
             listed.check()
     except BaseException:
@@ -150,14 +155,14 @@ def read_extents(
     return listed
 
 
-def _open_file(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], str]:
+def _open_file(source: str | os.PathLike[str] | IO[bytes], warnings: list[str]) -> tuple[IO[bytes], str]:
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None)
         return source, name if isinstance(name, str) else "extents"
     if source == "-":
         return sys.stdin.buffer, "standard input"
     if is_source(source):
-        return _ask(source), os.fsdecode(source)
+        return _ask(source, warnings), os.fsdecode(source)
     try:
         return open(source, "rb"), os.fsdecode(source)  # the list owns it
     except OSError as error:
@@ -174,12 +179,13 @@ def _spool(file: IO[bytes]) -> IO[bytes]:
     return spool
 
 
-def _ask(source: str | os.PathLike[str]) -> IO[bytes]:
+def _ask(source: str | os.PathLike[str], warnings: list[str]) -> IO[bytes]:
     """All that a source of block metadata lists, in a temporary file."""
     from blockdiff.engine.listing import open_listing, spool
 
     with open_listing(None, source) as listing, _temporary_file() as file:
         spool(listing, file)
+        warnings += listing.warnings
     return file
 
 
