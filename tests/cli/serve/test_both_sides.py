@@ -39,7 +39,7 @@ def both(tmp_path, snapshots, connect):
     def driver():
         process = start("serve", "csi", "--source", f"dir:{snapshots}", "--endpoint", f"unix://{tmp_path}/csi.sock")
         processes.append(process)
-        assert "serving" in process.stderr.readline()
+        assert "listening on" in process.stderr.readline()
         return process
 
     def sidecar():

@@ -11,8 +11,9 @@ import pytest
 from blockdiff.csi import rpc, wire
 from blockdiff.csi._pb import csi
 from blockdiff.csi.driver import SocketDriver
+from blockdiff.csi.provider.shape import Shape
 from tests.fixtures.cli import blockdiff, finish, start
-from tests.fixtures.provider import LIMIT, allocated, delta, refused, tuples
+from tests.fixtures.provider import LIMIT, allocated, delta, provider, refused, serving, tuples
 from tests.fixtures.tls import Authority
 
 
@@ -31,7 +32,7 @@ def server(*arguments, killed=False):
     process = start("serve", "csi", *arguments)
     try:
         line = process.stderr.readline()
-        if "serving" not in line:
+        if "listening on" not in line:
             raise AssertionError(line + process.stderr.read())
         yield process, line.split()[-1]
         if process.poll() is None:
@@ -46,7 +47,10 @@ def server(*arguments, killed=False):
 
 def test_a_socket(tmp_path, images):
     path = tmp_path / "csi.sock"
-    with server("--source", f"dir:{images}", "--endpoint", f"unix://{path}", "--name", "x.example") as (_, address):
+    with server("--source", f"dir:{images}", "--endpoint", f"unix://{path}", "--driver-name", "x.example") as (
+        _,
+        address,
+    ):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         driver = SocketDriver(address)
         assert (driver.name, driver.ready()) == ("x.example", True)
@@ -71,6 +75,7 @@ def test_fixed_blocks(tmp_path, images):
 def test_signals_end_it_well(tmp_path, images, number):
     with server("--source", f"dir:{images}", "--endpoint", f"unix://{tmp_path}/s") as (process, _):
         process.send_signal(getattr(signal, number))
+        process.wait(LIMIT)
 
 
 def test_two_servers_do_not_share_a_socket(tmp_path, images):
@@ -85,7 +90,7 @@ def test_many_that_start_at_once_do_not_share_it_either(tmp_path, images):
     arguments = ("serve", "csi", "--source", f"dir:{images}", "--endpoint", f"unix://{tmp_path}/s")
     processes = [start(*arguments) for _ in range(4)]
     said = [process.stderr.readline() for process in processes]
-    assert sorted("serving" in line for line in said) == [False, False, False, True], said
+    assert sorted("listening on" in line for line in said) == [False, False, False, True], said
     for process in processes:
         process.terminate()
         process.communicate(timeout=LIMIT)
@@ -132,7 +137,7 @@ def test_killed_in_the_middle_and_taken_up_again(tmp_path, images):
 def test_mutual_tls(tmp_path, images):
     ours, theirs = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
     own, client, stranger = ours.issue(), ours.issue("client", name="client"), theirs.issue("client")
-    arguments = ["--tls-cert", own.cert, "--tls-key", own.key, "--tls-client-ca", ours.path]
+    arguments = ["--tls-cert", own.cert, "--tls-key", own.key, "--client-ca", ours.path]
     with server("--source", f"dir:{images}", "--endpoint", "127.0.0.1:0", *arguments) as (_, address):
         for files, good in ((client, True), (stranger, False), (None, False)):
             pair = (files.key.read_bytes(), files.cert.read_bytes()) if files else (None, None)
@@ -146,12 +151,40 @@ def test_mutual_tls(tmp_path, images):
 
 def test_a_stream_that_takes_too_long(tmp_path, images):
     (images / "big").write_bytes(b"x" * (16 << 20))
-    arguments = ("--block-type", "fixed", "--block-size", "512", "--max-duration", "0.05")
-    with (
-        server("--source", f"dir:{images}", "--endpoint", f"unix://{tmp_path}/s", *arguments) as (_, address),
-        grpc.insecure_channel(address) as channel,
-    ):
+    shape = Shape(fixed=True, block_size=512)
+    with serving(provider(f"dir:{images}", shape=shape), tmp_path / "s", duration=0.05) as channel:
         assert refused(allocated, channel, "big", limit=1)[0] == "DEADLINE_EXCEEDED"
+
+
+def test_tokens(tmp_path, images):
+    """Each grants sources by their names."""
+    (tmp_path / "tokens").write_text("token-of-x-0123456789 x\ntoken-of-all-0123456789 *\n")
+    (tmp_path / "tokens").chmod(0o600)
+    sources = ("--source", f"x=dir:{images}", "--source", f"y=dir:{images}")
+    arguments = ("--endpoint", f"unix://{tmp_path}/s", "--token-file", tmp_path / "tokens")
+    with server(*sources, *arguments) as (_, address), grpc.insecure_channel(address) as channel:
+
+        def ends(*ids, token=None, scheme="Bearer"):
+            metadata = [("authorization", f"{scheme} {token}")] if token else []
+            request = csi.GetMetadataDeltaRequest(base_snapshot_id=ids[0], target_snapshot_id=ids[1])
+            try:
+                list(rpc.CSI_DELTA.call(channel)(request, timeout=LIMIT, metadata=metadata))
+            except grpc.RpcError as error:
+                return error.code().name
+            return "OK"
+
+        assert ends("x/a", "x/b", token="token-of-x-0123456789") == "OK"
+        assert ends("x/a", "x/b", token="token-of-x-0123456789", scheme="bearer") == "OK"
+        assert ends("y/a", "y/b", token="token-of-all-0123456789") == "OK"
+        assert ends("y/a", "x/b", token="token-of-x-0123456789") == "PERMISSION_DENIED"
+        assert ends("x/a", "y/b", token="token-of-x-0123456789") == "PERMISSION_DENIED"
+        assert ends("x", "x", token="token-of-x-0123456789") == "PERMISSION_DENIED"
+        for token, scheme in ((None, ""), ("", "Bearer"), ("token-of-y-0123456789", "Bearer")):
+            assert ends("x/a", "x/b", token=token, scheme=scheme) == "UNAUTHENTICATED"
+        assert ends("x/a", "x/b", token="token-of-x-0123456789", scheme="Basic") == "UNAUTHENTICATED"
+        with pytest.raises(grpc.RpcError) as raised:
+            rpc.PROBE.call(channel)(csi.ProbeRequest(), timeout=LIMIT)
+        assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 
 WRONG = [
@@ -161,14 +194,16 @@ WRONG = [
     (("--source", "dir:/", "--endpoint", ":0"), "TLS"),
     (("--source", "dir:/", "--endpoint", "nowhere"), "no address"),
     (("--source", "dir:/", "--endpoint", "unix:///no/such/place/s"), "cannot listen"),
-    (("--source", "dir:/", "--name", "-x"), "CSI driver"),
-    (("--source", "dir:/", "--name", "x" * 64), "CSI driver"),
+    (("--source", "dir:/", "--driver-name", "-x"), "CSI driver"),
+    (("--source", "dir:/", "--driver-name", "x" * 64), "CSI driver"),
     (("--source", "dir:/", "--block-size", "1000"), "power of two"),
     (("--source", "dir:/", "--tls-cert", "x"), "go together"),
-    (("--source", "dir:/", "--tls-client-ca", "x"), "both"),
+    (("--source", "dir:/", "--client-ca", "x"), "needs"),
     (("--source", "dir:/", "--tls-cert", "/no", "--tls-key", "/no", "--endpoint", "127.0.0.1:0"), "cannot read"),
     (("--source", "dir:/", "--method", "byte", "--require", "reflink"), "contradicts"),
     (("--source", "dir:/", "--max-streams", "0"), "max-streams"),
+    (("--source", "dir:/", "--token-file", "/no/such/file"), "cannot read"),
+    (("--source", "dir:/", "--token-file", "x", "--endpoint", "127.0.0.1:0"), "without TLS"),
 ]
 
 

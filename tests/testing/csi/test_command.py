@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from blockdiff.csi import rpc
-from blockdiff.csi.provider import identity, service
-from blockdiff.csi.server.listen import Listener
+from blockdiff.csi.provider.plugin import Plugin
 from blockdiff.csi.server.tls import ServerTls
 from blockdiff.testing.csi import RULES, CsiSide, Subject, check
 from blockdiff.testing.csi.__main__ import main
@@ -134,12 +132,9 @@ def test_tls(capsys, tmp_path):
     (tmp_path / "images").mkdir()
     for name in ("a", "b"):
         (tmp_path / "images" / name).write_bytes(name.encode() * 65536)
-    listener = Listener("127.0.0.1:0", tls=ServerTls(str(own.cert), str(own.key), str(own.ca)))
-    driver = provider(f"dir:{tmp_path}/images")
-    listener.add_service(rpc.CSI_SERVICE, service.behaviours(driver))
-    listener.add_service(rpc.IDENTITY_SERVICE, identity.behaviours(driver))
-    with listener:
-        words = ("--endpoint", listener.address, "--ca", own.ca, "--cert", mine.cert, "--key", mine.key)
+    tls = ServerTls(str(own.cert), str(own.key), str(own.ca))
+    with Plugin(provider(f"dir:{tmp_path}/images"), "127.0.0.1:0", tls=tls) as plugin:
+        words = ("--endpoint", plugin.listener.address, "--ca", own.ca, "--cert", mine.cert, "--key", mine.key)
         code, out, _ = said(capsys, *words, *ABOUT)
         assert code == 0, out
         assert said(capsys, *words[:4], *ABOUT, "--timeout", "5")[0] == 5

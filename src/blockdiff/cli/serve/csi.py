@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Size
+from blockdiff.cli.serve.duration import Duration
+from blockdiff.cli.serve.options import log_options, tls_options
 from blockdiff.engine.diff import METHODS
-from blockdiff.engine.listing import CBT
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from blockdiff.csi.provider.driver import Provider
-    from blockdiff.csi.server.tls import ServerTls
+    from collections.abc import Mapping
 
-_METHODS = tuple(method for method in METHODS if method != CBT)  # that asks a service like this one
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    from blockdiff.csi.provider.door import Door
+    from blockdiff.csi.provider.driver import Provider
+    from blockdiff.csi.provider.plugin import Plugin
 
 
 @click.command("csi", cls=Command, context_settings=CONTEXT, short_help="Serve files and images as a CSI driver")
@@ -41,7 +39,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     show_envvar=True,
     help="Where to listen: unix:///PATH, or HOST:PORT.",
 )
-@click.option("--name", default="blockdiff", show_default=True, help="The name of the CSI driver.")
+@click.option("--driver-name", default="blockdiff", show_default=True, help="The name of the CSI driver.")
 @click.option(
     "--block-type",
     type=click.Choice(("variable", "fixed")),
@@ -56,30 +54,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     show_default=True,
     help="The unit of comparing, and of fixed blocks: a power of two from 512 to 1M.",
 )
-@click.option("--method", type=click.Choice(_METHODS), default="auto", show_default=True, help="As of blockdiff diff.")
+@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="As of blockdiff diff.")
 @click.option(
     "--require",
-    type=click.Choice(_METHODS[1:]),
+    type=click.Choice(METHODS[1:]),
     default=None,
     help="Refuse deltas (FAILED_PRECONDITION: make a full backup) that would need another method.",
-)
-@click.option("--tls-cert", metavar="FILE", default=None, help="Certificate chain, PEM; read again when it changes.")
-@click.option("--tls-key", metavar="FILE", default=None, help="Its key, PEM.")
-@click.option("--tls-client-ca", metavar="FILE", default=None, help="Only clients with a certificate of this CA.")
-@click.option(
-    "--max-streams",
-    type=click.IntRange(1, 4096),
-    default=256,
-    show_default=True,
-    help="Streams at once; one more gets RESOURCE_EXHAUSTED.",
-)
-@click.option(
-    "--max-duration",
-    type=click.FloatRange(0, min_open=True),
-    default=3600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="The longest that a stream may take.",
 )
 @click.option(
     "--workers",
@@ -89,7 +69,28 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     help="Threads that read for one stream.  [default: one a processor, at most 4]",
 )
 @click.option("--rate", type=Size(), default=0, help="Read at most so many bytes a second for one stream.")
-def command(endpoint: str, max_streams: int, max_duration: float, **options: Any) -> int:
+@click.option(
+    "--max-streams",
+    type=click.IntRange(1, 4096),
+    default=256,
+    show_default=True,
+    help="Streams at once; one more is refused.",
+)
+@click.option(
+    "--max-streaming-duration-min",
+    type=click.IntRange(1, 1 << 20),
+    default=60,
+    show_default=True,
+    metavar="MINUTES",
+    help="The longest that a stream may take.",
+)
+@click.option("--grace", type=Duration(), default="20s", show_default=True, help="For streams to finish, at the end.")
+@click.option(
+    "--token-file", default=None, metavar="FILE", help="Lines TOKEN SOURCE-NAME...; tokens come in the metadata."
+)
+@tls_options()
+@log_options()
+def command(**options: Any) -> int:
     """Serve the snapshots of a directory or of a pool as a CSI driver with changed block tracking.
 
     It speaks csi.v1.SnapshotMetadata and csi.v1.Identity, and nothing else of CSI. Snapshots are opened for reading
@@ -100,22 +101,31 @@ def command(endpoint: str, max_streams: int, max_duration: float, **options: Any
     \b
     Examples:
       blockdiff serve csi --source dir:/srv/snapshots
-      blockdiff serve csi --source 'rbd:rbd?conf=a.conf' --require fast-diff --endpoint unix:///run/csi/socket
+      blockdiff serve csi --source 'rbd:rbd?conf=a.conf' --require fast-diff --endpoint unix:///run/csi/csi.sock
     """
-    from blockdiff.csi.server.listen import Listener
+    from blockdiff.cli.serve.running import run, write_log
 
-    listener = Listener(
-        endpoint,
-        tls=_tls(options),
-        max_streams=max_streams,
-        duration=max_duration,
+    write_log(options["log_format"], options["v"])
+    return run(build(options), grace=options["grace"])
+
+
+def build(options: Mapping[str, Any]) -> Plugin:
+    """From options to a server. Raises InvalidInput, UnsupportedOperation."""
+    from blockdiff.cli.serve.building import server_tls
+    from blockdiff.csi.provider.plugin import Plugin
+
+    tls = server_tls(options)
+    return Plugin(
+        _provider(options),
+        options["endpoint"],
+        door=_door(options),
+        tls=tls,
+        max_streams=options["max_streams"],
+        duration=options["max_streaming_duration_min"] * 60.0,
     )
-    provider = _provider(options)
-    _serve(listener, provider)
-    return 0
 
 
-def _provider(options: dict[str, Any]) -> Provider:
+def _provider(options: Mapping[str, Any]) -> Provider:
     from blockdiff.csi.provider.catalog import parse_sources
     from blockdiff.csi.provider.driver import Provider
     from blockdiff.csi.provider.identity import check_name
@@ -123,7 +133,7 @@ def _provider(options: dict[str, Any]) -> Provider:
 
     return Provider(
         parse_sources(options["sources"]),
-        name=check_name(options["name"]),
+        name=check_name(options["driver_name"]),
         shape=Shape(fixed=options["block_type"] == "fixed", block_size=options["block_size"]),
         method=options["method"],
         require=options["require"],
@@ -132,30 +142,13 @@ def _provider(options: dict[str, Any]) -> Provider:
     )
 
 
-def _tls(options: dict[str, Any]) -> ServerTls | None:
-    cert, key, client_ca = options["tls_cert"], options["tls_key"], options["tls_client_ca"]
-    if (cert is None) != (key is None) or (client_ca and not cert):
-        raise InvalidInput("--tls-cert and --tls-key go together, and --tls-client-ca needs both")
-    if cert is None:
-        return None
-    from blockdiff.csi.server.tls import ServerTls
+def _door(options: Mapping[str, Any]) -> Door:
+    from blockdiff.csi.provider.door import Door
+    from blockdiff.csi.server.address import parse
+    from blockdiff.csi.sidecar.grants import Grants
 
-    return ServerTls(cert, key, client_ca)
-
-
-def _serve(listener: Any, provider: Provider) -> None:
-    from blockdiff.csi import rpc
-    from blockdiff.csi.provider import identity, service
-
-    stopped = threading.Event()
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: stopped.set())
-    listener.add_service(rpc.CSI_SERVICE, service.behaviours(provider))
-    listener.add_service(rpc.IDENTITY_SERVICE, identity.behaviours(provider))
-    listener.start()
-    try:
-        listener.set_serving(True)
-        click.echo(f"serving csi.v1.SnapshotMetadata on {listener.address}", file=sys.stderr)
-        stopped.wait()
-    finally:
-        listener.stop()
+    if not options["token_file"]:
+        return Door()
+    if not parse(options["endpoint"]).path and not options["tls_cert"]:
+        raise InvalidInput("tokens are not taken over TCP without TLS: give --tls-cert and --tls-key")
+    return Door(Grants(options["token_file"], secret=True))

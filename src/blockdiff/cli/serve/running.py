@@ -8,19 +8,20 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from types import FrameType
 
     from blockdiff.errors import BlockdiffError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+_LOOK = 0.5  # seconds
 _log = logging.getLogger("blockdiff.csi.server")
 
 
@@ -43,7 +44,9 @@ def run(server: Server, *, grace: float) -> int:
     with _handlers(server):
         try:
             server.start()
-            server.ended.wait()
+            # looked at again and again: a signal just before the wait, or on another thread, does not end it
+            while not server.ended.wait(_LOOK):
+                pass
         finally:
             server.stop(0 if server.failed else grace)
     if server.failed is not None:
@@ -54,11 +57,15 @@ def run(server: Server, *, grace: float) -> int:
 
 @contextlib.contextmanager
 def _handlers(server: Server) -> Iterator[None]:
+    asked = False
+
     def told(number: int, _frame: FrameType | None) -> None:
-        if server.ended.is_set():
+        nonlocal asked
+        if asked or server.ended.is_set():
             os._exit(128 + number)  # asked twice: at once
-        _log.info("%s: no new streams; those that run may finish", signal.Signals(number).name)
-        server.ended.set()
+        asked = True
+        # on a thread: the lock of the event, and of the log, may be held by what was interrupted
+        threading.Thread(target=_end, args=(server, number), name="signal").start()
 
     before = {number: signal.signal(number, told) for number in _SIGNALS}
     try:
@@ -66,6 +73,11 @@ def _handlers(server: Server) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end(server: Server, number: int) -> None:
+    _log.info("%s: no new streams; those that run may finish", signal.Signals(number).name)
+    server.ended.set()
 
 
 def write_log(form: str, verbosity: int) -> None:

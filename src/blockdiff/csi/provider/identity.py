@@ -13,6 +13,7 @@ from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
     from blockdiff.csi.driver import Driver
+    from blockdiff.csi.provider.door import Door
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
@@ -26,17 +27,20 @@ def check_name(name: str) -> str:
     return name
 
 
-def behaviours(driver: Driver) -> dict[rpc.Method, Any]:
+def behaviours(driver: Driver, door: Door) -> dict[rpc.Method, Any]:
     """For ``Listener.add_service(rpc.IDENTITY_SERVICE, ...)``."""
 
-    def info(_request: Any, _context: Any) -> Any:
+    def info(_request: Any, context: Any) -> Any:
+        door.admit(context.invocation_metadata())
         return csi.GetPluginInfoResponse(name=driver.name, vendor_version=version("blockdiff"))
 
-    def capabilities(_request: Any, _context: Any) -> Any:
+    def capabilities(_request: Any, context: Any) -> Any:
+        door.admit(context.invocation_metadata())
         service = csi.PluginCapability.Service(type=SNAPSHOT_METADATA_SERVICE)
         return csi.GetPluginCapabilitiesResponse(capabilities=[csi.PluginCapability(service=service)])
 
-    def probe(_request: Any, _context: Any) -> Any:
+    def probe(_request: Any, context: Any) -> Any:
+        door.admit(context.invocation_metadata())
         return csi.ProbeResponse(ready=csi.BoolValue(value=driver.ready()))
 
     return {rpc.PLUGIN_INFO: info, rpc.PLUGIN_CAPABILITIES: capabilities, rpc.PROBE: probe}

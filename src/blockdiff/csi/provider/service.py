@@ -10,19 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from blockdiff.csi.driver import Driver
+    from blockdiff.csi.provider.door import Door
     from blockdiff.csi.server.call import Call
     from blockdiff.record import Record
 
 
-def behaviours(driver: Driver) -> dict[rpc.Method, Any]:
+def behaviours(driver: Driver, door: Door) -> dict[rpc.Method, Any]:
     """For ``Listener.add_service(rpc.CSI_SERVICE, ...)``, which checks, cuts and encodes what is streamed here."""
 
     def allocated(request: Any, call: Call) -> Iterator[Record]:
         call.fields["snapshot"] = request.snapshot_id
+        door.check(call.metadata, request.snapshot_id)
         return driver.allocated(request.snapshot_id, **_window(request, call))
 
     def delta(request: Any, call: Call) -> Iterator[Record]:
         call.fields.update(base=request.base_snapshot_id, snapshot=request.target_snapshot_id)
+        door.check(call.metadata, request.base_snapshot_id, request.target_snapshot_id)
         return driver.delta(request.base_snapshot_id, request.target_snapshot_id, **_window(request, call))
 
     return {rpc.CSI_ALLOCATED: allocated, rpc.CSI_DELTA: delta}

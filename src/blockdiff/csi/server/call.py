@@ -57,6 +57,11 @@ class Call:
         return list(dict.fromkeys(name.decode("utf-8", "replace") for name in found if name))
 
     @property
+    def metadata(self) -> list[tuple[str, str | bytes]]:
+        """What the client sent beside the request; keys are lower case."""
+        return [(str(key), value) for key, value in self._context.invocation_metadata()]
+
+    @property
     def remaining(self) -> float:
         """Seconds until the deadline, at least 0."""
         left: float = self.deadline - time.monotonic()
