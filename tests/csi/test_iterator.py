@@ -6,6 +6,7 @@ from fixtures.cbt import CAPACITY, Scripted, fail, record
 from fixtures.kube import FakeKube
 from fixtures.tls import Authority
 
+from blockdiff import csi
 from blockdiff.csi import Args, Clients, ErrInvalidArgs, build_clients, get_snapshot_metadata
 from blockdiff.csi.errors import ApiError, CACertError, CallError, LookupFailed
 
@@ -79,6 +80,15 @@ def cluster(files, authority, tmp_path):
         made = Cluster(kube, server, build_clients(kube.kubeconfig(tmp_path / "kubeconfig", "app", "backup")))
         holder.append(made)
         yield made
+
+
+def test_public_names():
+    assert all(getattr(csi, name) for name in csi.__all__)
+    assert {name for name in dir(csi) if not name.startswith("_")} >= set(csi.__all__)
+    assert issubclass(csi.ErrCancelled, Exception)
+    with pytest.raises(AttributeError):
+        _ = csi.Nothing
+    assert (csi.DEFAULT_TOKEN_EXPIRY_SECONDS, str(csi.ErrCancelled())) == (600, "enumeration cancelled")
 
 
 def test_allocated(cluster):

@@ -60,6 +60,8 @@ WRONG = {
     "twice": (["csi:app/s?base=a&base=b"], "must have one value"),
     "two-bases": (["csi:app/s?base=a&base-id=b"], "names two bases"),
     "number": (["csi:app/s?timeout=-1"], "timeout must be a whole number of 1 or more, and is '-1'"),
+    "percent": (["csi:app/s?base=%ff"], "'%ff' in .* is no text"),
+    "nul": (["csi:app/s?ca=%00"], "holds a NUL"),
     "zero": (["csi:app/s?timeout=0"], "timeout must be"),
     "results": (["csi:app/s?max-results=2147483648"], "max-results must be"),
     "base-of-base": (["csi:app/a?base=x", "csi:app/b"], "names a base itself"),
@@ -254,6 +256,7 @@ def test_nothing_is_copied_of_a_broken_list(cluster, straight, images, run):
 
 
 REFUSED = {
+    "timeout": (["map", "csi:a?endpoint=/nowhere/x&timeout=2147483647&retries=0"], 5, "GetMetadataAllocated(a): rpc"),
     "verify": (["verify", "csi:app/a", "x.img"], 4, "holds no data"),
     "mixed": (["diff", "csi:app/a", "IMAGE"], 2, "is a device: name two of one kind"),
     "method": (["diff", "--require", "content", "csi:app/a", "csi:app/b"], 4, "the method content cannot be used"),

@@ -105,11 +105,22 @@ def parse(locator: Locator) -> Named:
             raise InvalidInput(f"unknown option {name!r} in {locator.text!r}: known are {', '.join(OPTIONS)}")
         if name in options or not equals or not value:
             raise InvalidInput(f"the option {name} in {locator.text!r} must have one value")
-        options[name] = unquote(value, errors="strict") if "%" in value else value
+        options[name] = _plain(value, locator.text)
     bases = {name: options.pop(name) for name in BASES if name in options}
-    service = Service(options)
-    _check(locator.text, unquote(path), bases, service)
-    return Named(locator.text, unquote(path), bases, service)
+    service, name = Service(options), _plain(path, locator.text)
+    _check(locator.text, name, bases, service)
+    return Named(locator.text, name, bases, service)
+
+
+def _plain(value: str, text: str) -> str:
+    """Without percent-encoding."""
+    try:
+        plain = unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{value!r} in {text!r} is no text (UTF-8)") from None
+    if "\0" in plain:
+        raise InvalidInput(f"{value!r} in {text!r} holds a NUL character")
+    return plain
 
 
 def _check(text: str, path: str, bases: dict[str, str], service: Service) -> None:

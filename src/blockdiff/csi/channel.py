@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from blockdiff.record import Record
 
 RECEIVE_LIMIT = 256 << 20  # bytes of one message: 600 000 tuples are 12 MiB
+LONGEST = 1e9  # seconds; gRPC's clock does not go on for ever
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", RECEIVE_LIMIT),
     ("grpc.max_send_message_length", RECEIVE_LIMIT),
@@ -86,7 +87,7 @@ def stream(place: Place, method: Method, request: Any, timeout: float) -> Iterat
     from blockdiff.csi import wire
 
     try:
-        call = method.call(channel)(request, timeout=timeout)
+        call = method.call(channel)(request, timeout=min(timeout, LONGEST))
         for message in call:
             yield wire.decode(message)
     except grpc.RpcError as error:
