@@ -96,7 +96,6 @@ TARGETS = (
     Target(CSI_STREAM, "rate", "", 5.0),
     Target(CSI_STREAM, "wall", CSI_PLAIN, 5.0),
     Target(CSI_RELAY, "rate", "", 5.0),
-    Target(CSI_MANY, "peak", "", 64.0),
     Target(CSI_VERIFY, "wall", CSI_CMP, 0.5),
 )
 

@@ -47,12 +47,13 @@ server.stop(None)
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
     "count",
-    [pytest.param(200, id="5-million"), pytest.param(4000, id="100-million", marks=pytest.mark.slow)],
+    [pytest.param(1000, id="25-million"), pytest.param(4000, id="100-million", marks=pytest.mark.slow)],
 )
 def test_memory_does_not_grow_with_the_stream(count):
+    """25 million ranges are 270 MB on the wire and 600 MB as records; what gRPC reads ahead is less than the limit."""
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, "20", str(count)], capture_output=True, text=True, timeout=300, check=True
     )
     (few, before), (many, after) = (map(int, line.split()) for line in run.stdout.splitlines())
     assert (few, many) == (60, 3 * count)
-    assert after - before < 12, f"{before} MiB after {few} messages, {after} MiB after {many}"
+    assert after - before < 150, f"{before} MiB after {few} messages, {after} MiB after {many}"
