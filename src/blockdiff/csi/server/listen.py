@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class Listener:
     def stop(self, grace: float = GRACE) -> None:
         """Takes no new calls, gives streams ``grace`` seconds, then ends them with an error. Safe to call again."""
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace).wait(grace + 10)
+        _wait(self._server.stop(grace), grace + 10)
         self._streams.close()
         self._pool.shutdown(wait=False)
         if self._where.path:
@@ -142,6 +143,13 @@ class Listener:
         from grpc_health.v1 import health_pb2_grpc
 
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+
+def _wait(event: threading.Event, timeout: float) -> None:
+    """In short steps: a signal that another thread got is handled only when the main thread wakes up."""
+    until = time.monotonic() + timeout
+    while not event.wait(0.25) and time.monotonic() < until:
+        pass
 
 
 _OPTIONS = (
