@@ -59,11 +59,12 @@ def test_links_to_files_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
-def command_options(name):
+def command_options(*names):
     from blockdiff.cli import main
 
-    root = next(value for value in vars(main).values() if isinstance(value, click.Group))
-    command = root.get_command(click.Context(root), name)
+    command = main.cli
+    for name in names:
+        command = command.get_command(click.Context(command), name)
     return {
         opt
         for p in command.params
@@ -81,6 +82,15 @@ def test_pages_and_program_know_the_same_options(name):
     exist = command_options(name)
     assert exist - documented[0] - documented[1] - {"--help"} == set(), "not documented"
     assert documented[0] - exist == set(), "documented, but the program does not know it"
+
+
+def test_the_page_of_snapshot_metadata_has_all_options():
+    table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
+    pages = [(DOCS / f"commands/{page}.md").read_text() for page in ("snapshot-metadata", "common")]
+    documented, common = (set(re.findall(r"--[\w-]+", " ".join(table.findall(page)))) for page in pages)
+    exist = command_options("snapshot-metadata", "list") | command_options("snapshot-metadata", "verify")
+    assert exist - documented - common - {"--help"} == set(), "not documented"
+    assert documented - exist == set(), "documented, but the program does not know it"
 
 
 def load(name):
@@ -161,7 +171,9 @@ def images(tmp_path):
     return tmp_path
 
 
-HERE = re.compile(r"/dev|rbd |rbd:|csi:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve ")
+HERE = re.compile(
+    r"/dev|rbd |rbd:|csi:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve |snapshot-metadata "
+)
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
     for page in [*PAGES, ROOT / "README.md"]
