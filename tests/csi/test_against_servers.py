@@ -46,6 +46,8 @@ def serving(*words, ready):
     """A server of ours; gives its process and the match of what it says when it is ready."""
     process = start(*words)
     reader = threading.Thread(target=process.stderr.read, daemon=True)
+    bound = threading.Timer(WAIT, process.kill)
+    bound.start()
     try:
         said = ""
         while not (found := re.search(ready, said)):
@@ -55,6 +57,7 @@ def serving(*words, ready):
         reader.start()
         yield process, found
     finally:
+        bound.cancel()
         process.kill()
         process.wait(WAIT)
         process.stdout.close()
@@ -77,12 +80,12 @@ def test_a_server_that_is_killed(images, tmp_path):
     breaks = []
     driver = DriverMetadata(f"{tmp_path}/s", retries=20, on_resume=lambda *what: breaks.append(what))
     with contextlib.ExitStack() as stack:
-        process, _ = stack.enter_context(serving(*words, ready="serving"))
+        process, _ = stack.enter_context(serving(*words, ready="listening on"))
         stream = driver.delta("base.img", "target.img", limit=100)
         records = [next(stream)]
         process.send_signal(signal.SIGKILL)
         process.wait(WAIT)
-        stack.enter_context(serving(*words, ready="serving"))
+        stack.enter_context(serving(*words, ready="listening on"))
         records += list(ordered(stream))
     assert breaks
     assert covered(ordered(records), differing(images))
@@ -117,7 +120,7 @@ def test_a_server_without_kubernetes(images, authority, tmp_path):
             == 0
         )
         done = blockdiff("map", f"csi:app/base.img?{options}&retries=0", expect=5)
-        assert "Unavailable" in done.stderr
+        assert "the server wants a client certificate that it knows" in done.stderr
         other = f"csi:other/base.img?{options}&{mutual}"
         assert "the namespace 'other' was not granted" in blockdiff("map", other, expect=5).stderr
         missing = blockdiff("map", f"csi:app/missing.img?{options}&{mutual}", expect=5)

@@ -437,6 +437,29 @@ def test_a_name_that_is_said(authority, connect):
         assert joined(client.allocated("app", "s")) == TUPLES
 
 
+def test_a_key_of_another_certificate(authority, files, connect):
+    other = authority.issue("backup", name="other")
+    pair = {"client_cert": other.cert.read_bytes(), "client_key": files.key.read_bytes()}
+    with Scripted(files, lambda *call: iter(())) as server:
+        with pytest.raises(CallError, match="do they belong together"):
+            joined(connect(server, **pair).allocated("app", "s"))
+        with pytest.raises(InvalidArgs, match="go together"):
+            connect(server, client_cert=pair["client_cert"])
+        with pytest.raises(InvalidArgs, match="the client certificate cannot be used: it is no PEM"):
+            connect(server, client_cert=b"x", client_key=b"x")
+        with pytest.raises(InvalidArgs, match="no PEM text of a private key"):
+            connect(server, client_cert=pair["client_cert"], client_key=b"x")
+
+
+def test_what_cannot_be_sent(files, connect):
+    with Scripted(files, lambda *call: iter(())) as server:
+        with pytest.raises(InvalidArgs, match="is no text, or a number is too large") as error:
+            joined(connect(server, "secret\udcff").allocated("app", "s"))
+        assert "secret" not in str(error.value)
+        with pytest.raises(InvalidArgs):
+            joined(connect(server).allocated("app", "s", limit=1 << 31))
+
+
 def test_a_port_without_tls(authority, connect):
     with Scripted(None, lambda *call: iter(())) as server, pytest.raises(CallError, match="does not speak TLS"):
         joined(connect(server).allocated("app", "s"))

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.ca import roots
-from blockdiff.csi.errors import InvalidArgs, StatusError
+from blockdiff.csi.errors import InvalidArgs, LookupFailed, StatusError
 from blockdiff.csi.tlscheck import diagnose
 from blockdiff.errors import BackendUnavailable
 
@@ -64,7 +64,10 @@ class Place:
         named = (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
         certificate, key = (part or None for part in self._pair)
         trusted = grpc.ssl_channel_credentials(self.ca_cert, key, certificate)
-        return grpc.secure_channel(self.address, trusted, (*_OPTIONS, *named))
+        try:
+            return grpc.secure_channel(self.address, trusted, (*_OPTIONS, *named))
+        except (ValueError, TypeError) as error:  # UnicodeError is one, too
+            raise LookupFailed(f"grpc.NewClient({self.address!r}): {error}") from None
 
     def diagnose(self) -> Finding | None:
         """Why there is no connection, as far as can be told."""

@@ -12,6 +12,7 @@ import socket
 import ssl
 from typing import NamedTuple
 
+FIRST_WORDS = 1.0  # seconds that a server is given to say something after the handshake
 PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: a trusted intermediate ends the chain, as in gRPC and in Go
 
 # X509_V_ERR_* that OpenSSL's users meet, and what to do about them
@@ -23,6 +24,7 @@ _OTHER_NAME = (
     "the server's certificate is not for {name!r} but for {names}: use one of these, or give it as server-name"
 )
 _OTHER_CA = "the server's certificate was not issued by the CA that was given ({found}): give the CA of this server"
+_NO_CLIENT = "the server wants a client certificate that it knows: give one, with its key"
 _WRONG_NAME = (62, 64)
 _CONNECTION = re.compile(
     r"failed to connect|all backends failing|handshak|dns |resolv|resolution|address list|socket closed|recvmsg"
@@ -84,11 +86,13 @@ def _handshake(plain: socket.socket, ca: bytes, name: str) -> Finding | None:
     try:
         with _context(ca).wrap_socket(plain, server_hostname=name) as secure:
             if secure.selected_alpn_protocol() == "h2":
-                return None
+                return _first_words(secure)
             text = "the server speaks TLS but not HTTP/2, which gRPC needs: is it the right port?"
     except ssl.SSLCertVerificationError as error:
         text = _certificate(error, peer, ca, name)
     except ssl.SSLError as error:
+        if "ALERT_CERTIFICATE" in (error.reason or ""):
+            return Finding(_NO_CLIENT, permanent=True)
         text = f"the TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
             text = "the server does not speak TLS on this port"
@@ -98,6 +102,21 @@ def _handshake(plain: socket.socket, ca: bytes, name: str) -> Finding | None:
         text = "the server closed the connection during the TLS handshake: does it speak TLS on this port?"
         return Finding(text, permanent=False)
     return Finding(text, permanent=True)
+
+
+def _first_words(secure: ssl.SSLSocket) -> Finding | None:
+    """With TLS 1.3 a server says after the handshake that it wants a certificate."""
+    secure.settimeout(FIRST_WORDS)
+    try:
+        secure.recv(1)
+    except TimeoutError:
+        return None
+    except ssl.SSLError as error:
+        if "CERTIFICATE" in (error.reason or ""):
+            return Finding(_NO_CLIENT, permanent=True)
+    except OSError:
+        return None
+    return None
 
 
 def _certificate(error: ssl.SSLCertVerificationError, peer: tuple[str, int], ca: bytes, name: str) -> str:

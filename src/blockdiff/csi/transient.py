@@ -13,6 +13,7 @@ _PERMANENT = re.compile(
     r"no default VolumeSnapshotClass is set"
     r"|multiple default VolumeSnapshotClasses are set"
     r"|invalid snapshotter secret parameters"
+    r"|Failed to create security handshaker"
     r"|^failed to (get|list) .*(not found|forbidden|could not find the requested resource|Unauthorized)",
     re.DOTALL,
 )
@@ -46,6 +47,8 @@ def advice(status: StatusError) -> str:
     code, details = status.code, status.details
     if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE.search(details):
         return "ask for smaller messages with max-results"
+    if "create security handshaker" in details:
+        return "the client certificate and its key cannot be used: do they belong together?"
     if code == "UNAUTHENTICATED":
         return "is the token for the audience that the server expects, and not expired?"
     if code == "FAILED_PRECONDITION":
