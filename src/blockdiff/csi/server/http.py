@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Pages = dict[str, Callable[[], tuple[int, str, bytes]]]
 
-PATIENCE = 10.0  # seconds for a client to say what it wants
-MOST = 64  # connections at once; more are closed
+PATIENCE = 5.0  # seconds for a client to say what it wants
+MOST = 512  # connections at once; more are closed
 
 
 class HttpEndpoint:

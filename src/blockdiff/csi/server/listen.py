@@ -158,6 +158,8 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second server at the same port is an error, not a lottery
     ("grpc.keepalive_time_ms", 60_000),  # a client whose machine is gone is found out
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 900_000),  # of clients that are gone and never said so
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_log = logging.getLogger("blockdiff.csi.server")
 
 
 class Watchdog:
@@ -61,4 +65,7 @@ class Watchdog:
                     continue
                 function = self._functions.pop(heapq.heappop(self._heap)[1], None)
             if function is not None:
-                function()
+                try:
+                    function()
+                except Exception:  # noqa: BLE001 - the next one has its time, too
+                    _log.exception("what was to be ended could not be")
