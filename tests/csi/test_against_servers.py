@@ -120,7 +120,7 @@ def test_a_server_without_kubernetes(images, authority, tmp_path):
             == 0
         )
         done = blockdiff("map", f"csi:app/base.img?{options}&retries=0", expect=5)
-        assert "the server wants a client certificate that it knows" in done.stderr
+        assert "it wants a client certificate that it knows" in done.stderr
         other = f"csi:other/base.img?{options}&{mutual}"
         assert "the namespace 'other' was not granted" in blockdiff("map", other, expect=5).stderr
         missing = blockdiff("map", f"csi:app/missing.img?{options}&{mutual}", expect=5)

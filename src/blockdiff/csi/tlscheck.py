@@ -24,7 +24,8 @@ _OTHER_NAME = (
     "the server's certificate is not for {name!r} but for {names}: use one of these, or give it as server-name"
 )
 _OTHER_CA = "the server's certificate was not issued by the CA that was given ({found}): give the CA of this server"
-_NO_CLIENT = "the server wants a client certificate that it knows: give one, with its key"
+_CLIENT = "it wants a client certificate that it knows: give one, with its key"
+_NO_CLIENT = f"the server does not let us in: {_CLIENT}"
 _WRONG_NAME = (62, 64)
 _CONNECTION = re.compile(
     r"failed to connect|all backends failing|handshak|dns |resolv|resolution|address list|socket closed|recvmsg"
@@ -108,15 +109,16 @@ def _first_words(secure: ssl.SSLSocket) -> Finding | None:
     """With TLS 1.3 a server says after the handshake that it wants a certificate."""
     secure.settimeout(FIRST_WORDS)
     try:
-        secure.recv(1)
+        if secure.recv(1):
+            return None
     except TimeoutError:
         return None
     except ssl.SSLError as error:
         if "CERTIFICATE" in (error.reason or ""):
             return Finding(_NO_CLIENT, permanent=True)
     except OSError:
-        return None
-    return None
+        pass
+    return Finding(f"the server closed the connection after the TLS handshake: perhaps {_CLIENT}", permanent=False)
 
 
 def _certificate(error: ssl.SSLCertVerificationError, peer: tuple[str, int], ca: bytes, name: str) -> str:
