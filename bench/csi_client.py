@@ -30,8 +30,9 @@ def plain(channel: Any, count: int) -> Answer:
         request_serializer=kube.GetMetadataDeltaRequest.SerializeToString,
         response_deserializer=kube.GetMetadataDeltaResponse.FromString,
     )
+    request = kube.GetMetadataDeltaRequest(namespace="bench", base_snapshot_id="base", target_snapshot_name=str(count))
     found = total = 0
-    for message in call(kube.GetMetadataDeltaRequest(target_snapshot_name=str(count))):
+    for message in call(request):
         for entry in message.block_metadata:
             found += 1
             total += entry.size_bytes

@@ -14,7 +14,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
@@ -22,8 +22,7 @@ from blockdiff._fast import Extents
 from blockdiff.csi import rpc
 from blockdiff.csi._pb import kube
 from blockdiff.csi.driver import SocketDriver
-from blockdiff.csi.provider import identity, service
-from blockdiff.csi.server.listen import Listener
+from blockdiff.csi.provider.plugin import Plugin
 from blockdiff.csi.server.tls import ServerTls
 from blockdiff.csi.sidecar.plaingate import PlainGate
 from blockdiff.csi.sidecar.sidecar import Sidecar
@@ -31,6 +30,8 @@ from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from blockdiff.csi.provider.driver import Provider
 
 STEP, LENGTH = 8192, 4096
 EACH = 10_000  # ranges a message, where the client does not say
@@ -91,11 +92,9 @@ def serve_sidecar(driver: Any, cert: str, key: str) -> tuple[Any, str]:
 
 
 def serve_driver(socket: str) -> tuple[Any, str]:
-    listener = Listener(f"unix://{socket}")
-    listener.add_service(rpc.CSI_SERVICE, service.behaviours(Made()))
-    listener.add_service(rpc.IDENTITY_SERVICE, identity.behaviours(Made()))  # type: ignore[arg-type]
-    listener.start()
-    return listener, listener.address
+    plugin: Any = Plugin(cast("Provider", Made()), f"unix://{socket}")
+    plugin.start()
+    return plugin, f"unix://{socket}"
 
 
 def main(kind: str, *words: str) -> None:

@@ -39,6 +39,8 @@ class Server:
         )  # fmt: skip
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().strip()
+        if not self.address:
+            raise WrongAnswer(f"the server {words[0]} did not start")
 
     @property
     def peak(self) -> float:
@@ -147,13 +149,19 @@ def applied(pair: Pair, name: str, words: list[str]) -> Command:
     return Command(name, words, check, prepare)
 
 
+def contestants(pair: Pair, store: Store) -> tuple[Command, Command]:
+    """Ours and the loop."""
+    sides = [*pair.paths, listing(pair, store)]
+    naive = [sys.executable, str(HERE / "csi_apply.py"), *sides, ";", "cmp", *pair.paths]
+    ours = [sys.executable, str(HERE / "csi_verify.py"), *sides]
+    return applied(pair, "blockdiff", ours), applied(pair, targets.CSI_CMP, naive)
+
+
 def test_verifier(race: Racer, found: Result, told: Noter, store: Store, chosen: Setting) -> None:
     pair = store.rewritten(chosen.size, block=4096)
     cache.warm(pair.paths)
     told(targets.CSI_VERIFY, pair)
     found.note(targets.CSI_VERIFY, f"{len(pair.truth.changed)} ranges of 4 KiB")
-    sides = [*pair.paths, listing(pair, store)]
-    ours = applied(pair, "blockdiff", [sys.executable, str(HERE / "csi_verify.py"), *sides])
-    naive = [sys.executable, str(HERE / "csi_apply.py"), *sides, ";", "cmp", *pair.paths]
-    race(targets.CSI_VERIFY, ours, [applied(pair, targets.CSI_CMP, naive)])
+    ours, naive = contestants(pair, store)
+    race(targets.CSI_VERIFY, ours, [naive])
     data.restore(pair)
