@@ -199,3 +199,13 @@ def test_interrupted(cluster, flags, name):
     process.send_signal(signal.SIGINT)
     code, _, err = end(process)
     assert (code, err) == (1, "Error: context canceled\n")
+
+
+def test_output_that_nobody_takes(cluster):
+    many = [record(*((at * 8192, 4096) for at in range(100_000)), capacity=8192 * 100_000)]
+    cluster.play = lambda request, context, number: iter(many)
+    process = cluster.start(LISTER, *WHICH, f"-kubeconfig={cluster.kubeconfig}")
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.startswith("Error: "), "Traceback" in err) == (1, True, False)

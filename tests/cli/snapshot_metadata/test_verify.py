@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from fixtures.cbt import fail, record
 from blockdiff.cli.main import run
 from tests.cli.snapshot_metadata.conftest import CAPACITY, MIB, RECORDS, end
 from tests.fixtures.schemas import obeys
+from tests.fixtures.storage import unmount
 
 VERIFY = ("snapshot-metadata", "verify")
 LISTED = [(offset, length) for one in RECORDS for offset, length, _ in one.extents]
@@ -143,11 +145,23 @@ def test_volumes_that_do_not_fit(volumes):
     report = volumes.report(expect=1)
     assert [item["class"] for item in report["differences"]] == ["size"]
     assert any("has 8392704 bytes and the volume has 8388608" in text for text in report["warnings"])
+    with volumes.target.open("r+b") as file:
+        file.truncate(2 * MIB)
+    report = volumes.report(expect=1)
+    assert [(item["offset"], item["class"]) for item in report["differences"]] == [(2 * MIB, "size")]
+    assert len([text for text in report["warnings"] if "the rest was not compared" in text]) == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--audit",), ("--from-scratch",)], ids=str)
+def test_a_source_that_is_only_a_part(volumes, more):
+    """Both are equal as far as they reach, and the list is not proved by that."""
     for path in (volumes.source, volumes.target):
-        with path.open("r+b") as file:
-            file.truncate(2 * MIB)
-    report = volumes.report(expect=0)
-    assert len([text for text in report["warnings"] if "the rest was not compared" in text]) == 2
+        path.write_bytes(bytes(2 * MIB))
+    before = volumes.target.stat().st_mtime_ns
+    code, out, err = volumes.run(*more, delta="--from-scratch" not in more)
+    assert (code, "it is not restored from it, or not all of it" in err) == (2, True)
+    assert "complete" not in out
+    assert volumes.target.stat().st_mtime_ns == before
 
 
 def test_targets_that_are_refused(volumes):
@@ -187,6 +201,27 @@ def test_a_target_of_another_size_from_scratch(volumes):
     volumes.target.write_bytes(b"\xff" * 9 * MIB)
     volumes.report("--from-scratch", expect=0, delta=False)
     assert volumes.target.read_bytes() == volumes.source.read_bytes()
+
+
+@pytest.mark.root
+def test_block_devices_from_scratch(volumes, make_loop):
+    play_allocated(volumes)
+    source = make_loop(0, backing=volumes.source)
+    target = make_loop(CAPACITY)
+    target.path.write_bytes(b"\xff" * CAPACITY)
+    volumes.source, volumes.target = source.path, target.path
+    report = volumes.report("--from-scratch", expect=0, delta=False)
+    assert report["snapshot_metadata"]["applied_bytes"] == 73728
+    assert target.path.read_bytes() == source.path.read_bytes()
+    subprocess.run(["mkfs.ext4", "-q", "-F", target.path], check=True, capture_output=True)
+    point = volumes.cluster.place / "point"
+    point.mkdir()
+    subprocess.run(["mount", target.path, point], check=True)
+    try:
+        code, _, err = volumes.run("--from-scratch", delta=False)
+    finally:
+        unmount(point)
+    assert (code, f"it is mounted on {point}" in err) == (2, True)
 
 
 # -- by reading only
@@ -236,7 +271,7 @@ def test_an_audit_of_allocated_blocks(volumes):
 
 
 def test_an_audit_of_another_volume(volumes):
-    volumes.cluster.play = lambda request, context, number: iter([record((CAPACITY, 4096), capacity=2 * CAPACITY)])
+    volumes.cluster.play = lambda request, context, number: iter([record((CAPACITY, 4096), capacity=0)])
     code, _, err = volumes.run("--audit")
     assert (code, "is it the right volume?" in err) == (2, True)
 

@@ -105,6 +105,7 @@ class Applying:
 
     def _first(self, record: Record) -> None:
         self.capacity = record.capacity
+        refuse_part(self._source, record.capacity)
         if self._scratch:
             for device in (self._source, self._target):
                 if device is not None and record.extents.end > device.size:
@@ -154,6 +155,15 @@ def refuse_same(source: Any, target: Any) -> None:
     refuse = getattr(target, "refuse_if_same", None)
     if refuse is not None:
         refuse(source)
+
+
+def refuse_part(source: Any, capacity: int) -> None:
+    """InvalidInput if the source is smaller than the volume: nothing could be said about the rest."""
+    if source.size < capacity:
+        raise InvalidInput(
+            f"{source.url} has {source.size} bytes and the snapshot's volume has {capacity}: "
+            "it is not restored from it, or not all of it"
+        )
 
 
 def _steps(size: int) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.cli.audit import fill, result
+from blockdiff.cli.snapshot_metadata.applying import refuse_part
 from blockdiff.cli.snapshot_metadata.spool import Spool
 from blockdiff.cli.snapshot_metadata.telling import list_facts, warn_of_sizes
 from blockdiff.engine.audit import Audit
@@ -47,6 +48,7 @@ def audit_list(
         connect()
         spool = stack.enter_context(Spool(progress))
         _fetch(args, spool, progress)
+        refuse_part(new, spool.capacity)
         if spool.end > new.size:
             raise InvalidInput(
                 f"the list names a range that ends at {spool.end}, and {new.url} has {new.size} bytes: "
