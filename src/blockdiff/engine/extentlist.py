@@ -192,9 +192,9 @@ def _ask(source: str | os.PathLike[str], warnings: list[str]) -> IO[bytes]:
 @contextmanager
 def _temporary_file() -> Iterator[BinaryIO]:
     """A file to be filled; afterwards it is open at its beginning, after an error closed."""
-    import tempfile
+    from blockdiff.engine.scratch import scratch_file
 
-    file: Any = tempfile.TemporaryFile(prefix="blockdiff-extents-")  # noqa: SIM115  # it is the list's from now on
+    file = scratch_file("blockdiff-extents-")
     try:
         yield file
         file.seek(0)

@@ -189,9 +189,10 @@ def open_file(name: str) -> tuple[Any, str]:
 def spool(file: BinaryIO, name: str) -> BinaryIO:
     """All of a pipe in a temporary file."""
     import shutil
-    import tempfile
 
-    kept = tempfile.TemporaryFile(prefix="blockdiff-exportdiff-")  # noqa: SIM115 - it is the stream's file from now on
+    from blockdiff.engine.scratch import scratch_file
+
+    kept = scratch_file("blockdiff-exportdiff-")
     try:
         shutil.copyfileobj(file, kept, 1 << 20)
         kept.seek(0)

@@ -36,6 +36,6 @@ def test_nothing_at_all():
 
 def test_a_full_disk(monkeypatch):
     full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115  # the spool closes it
-    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: full)
+    monkeypatch.setattr(spool, "scratch_file", lambda _: full)
     with Spool(QuietProgress()) as kept, pytest.raises(OutputError, match="temporary file: No space left"):
         kept.record(1, RECORDS[0])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from typing import TYPE_CHECKING, Any, Self
 
 from blockdiff.csi import wire
+from blockdiff.engine.scratch import scratch_file
 from blockdiff.errors import OutputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Spool:
     """
 
     def __init__(self, progress: Any) -> None:
-        self._file = tempfile.TemporaryFile(prefix="blockdiff-metadata-")  # noqa: SIM115 - closed by close()
+        self._file = scratch_file("blockdiff-metadata-")
         self._progress = progress
         self.records = self.ranges = self.bytes = self.capacity = self.granularity = self.end = 0
 
