@@ -33,7 +33,9 @@ def parse_tag_time(text: str) -> dt.datetime:
             raise ValueError
         return dt.datetime(*map(int, match.groups()), tzinfo=dt.UTC)  # type: ignore[arg-type, misc]
     except ValueError:
-        raise TagError(f"invalid time {quoted(text)}: twelve digits YYYYMMDDHHMM are wanted, of a day that exists") from None
+        raise TagError(
+            f"invalid time {quoted(text)}: twelve digits YYYYMMDDHHMM are wanted, of a day that exists"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

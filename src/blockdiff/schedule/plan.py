@@ -6,7 +6,6 @@ Formats: snapper's Schedule (SoftIron HyperCloud), JSON and text both ways. Fiel
 from __future__ import annotations
 
 import calendar
-import datetime as dt
 import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -17,6 +16,7 @@ from blockdiff.errors import InvalidInput
 from blockdiff.schedule.words import Destination, Option, Period
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
 MONTHS = calendar.month_abbr
