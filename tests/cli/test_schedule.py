@@ -57,4 +57,4 @@ def test_tags():
     ],
 )
 def test_bad_tags(words):
-    assert "blockdiff: error: " in blockdiff("tag", *words, expect=2).stderr
+    assert "rror: " in blockdiff("tag", *words, expect=2).stderr
