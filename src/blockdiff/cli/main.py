@@ -32,6 +32,8 @@ COMMANDS = {
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
     "snapshot-metadata": "Ask Kubernetes what changed between snapshots, and check the answer",
     "serve": "Serve changed block tracking over gRPC",
+    "schedule": "Check and convert schedules of snapshots",
+    "tag": "Read and make names of snapshots",
     "completion": "Print the shell completion script",
 }
 INTERRUPTED = 130

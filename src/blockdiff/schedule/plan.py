@@ -1,0 +1,186 @@
+"""One schedule: a destination, how many snapshots are kept there, and when they are taken.
+
+Formats: snapper's Schedule (SoftIron HyperCloud), JSON and text both ways. Fields that are None are not set.
+"""
+
+from __future__ import annotations
+
+import calendar
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import msgspec
+
+from blockdiff.errors import InvalidInput
+from blockdiff.schedule.words import Destination, Option, Period
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+MONTHS = calendar.month_abbr
+WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")  # 0 is Sunday
+
+
+class _Wire(msgspec.Struct):
+    """The JSON of one schedule. Keys that are not known are ignored, as the original does."""
+
+    destination: str = "local"
+    keep: int = 0
+    minutely: float | None = None
+    minute: int | None = None
+    hour: int | None = None
+    weekday: int | None = None
+    day: int | None = None
+    month: int | None = None
+    yearday: int | None = None
+    options: str = ""
+
+
+class _Range(NamedTuple):
+    name: str
+    least: int
+    most: int
+
+
+_RANGES = (
+    _Range("minute", 0, 59),
+    _Range("hour", 0, 23),
+    _Range("weekday", 0, 6),
+    _Range("day", 1, 31),
+    _Range("month", 1, 12),
+    _Range("yearday", 1, 366),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """``weekday`` counts from Sunday (0), ``month`` and ``day`` and ``yearday`` from 1; ``options`` is a bit mask.
+
+    ``minutely`` is the share of minutes, 0 to 1. ``make`` fills in what follows from other fields.
+    """
+
+    destination: Destination = Destination.LOCAL
+    keep: int = 1
+    minutely: float | None = None
+    minute: int | None = None
+    hour: int | None = None
+    weekday: int | None = None
+    day: int | None = None
+    month: int | None = None
+    yearday: int | None = None
+    options: int = 0
+
+    @classmethod
+    def make(cls, **fields: Any) -> Self:
+        """A normalised schedule."""
+        return cls(**fields).normalised()
+
+    def normalised(self) -> Self:
+        """With the hour, minute and day that longer periods imply."""
+        filled = self
+        if filled.month is not None and filled.day is None:
+            filled = replace(filled, day=1)
+        if any(value is not None for value in (filled.yearday, filled.month, filled.day, filled.weekday)):
+            filled = replace(filled, hour=filled.hour or 0)
+        if filled.hour is not None:
+            filled = replace(filled, minute=filled.minute or 0)
+        return filled
+
+    @property
+    def period(self) -> Period | None:
+        """How often; None if no time is set at all, which is never."""
+        if self.yearday is not None or self.month is not None:
+            return Period.YEARLY
+        for value, period in (
+            (self.day, Period.MONTHLY),
+            (self.weekday, Period.WEEKLY),
+            (self.hour, Period.DAILY),
+            (self.minute, Period.HOURLY),
+            (self.minutely, Period.MINUTELY),
+        ):
+            if value is not None:
+                return period
+        return None
+
+    @property
+    def when(self) -> int:
+        """The number of the longest unit that is set; -1 if none is."""
+        for value in (self.yearday, self.month, self.day, self.weekday, self.hour, self.minute):
+            if value is not None:
+                return value
+        return -1 if self.minutely is None else self.percent
+
+    @property
+    def percent(self) -> int:
+        """``minutely`` in percent. The original prints 52 for 0.53, a fault of its 32 bits."""
+        return int((self.minutely or 0.0) * 100 + 1e-4)
+
+    def is_time(self, now: dt.datetime, *, chance: Callable[[], float] = random.random) -> bool:
+        """Whether a snapshot is due in this minute, by the fields of ``now`` as they are. ``chance`` gives a number
+        in [0, 1) for minutely schedules.
+        """
+        clock = (self.hour, self.minute) == (now.hour, now.minute)
+        match self.period:
+            case Period.YEARLY:
+                if self.yearday is not None and self.yearday == now.timetuple().tm_yday:
+                    return clock
+                return (self.month, self.day) == (now.month, now.day) and clock
+            case Period.MONTHLY:
+                return self.day == now.day and clock
+            case Period.WEEKLY:
+                return self.weekday == now.isoweekday() % 7 and clock
+            case Period.DAILY:
+                return clock
+            case Period.HOURLY:
+                return self.minute == now.minute
+            case Period.MINUTELY:
+                return self.minutely is not None and chance() <= self.minutely
+        return False
+
+    def matches(self, other: Schedule) -> bool:
+        """Whether both are due at the same times; where to and how many does not matter.
+
+        Yearly ones are compared by month, day and day of year; the original takes any two months for one.
+        """
+        if self.period is None or self.period != other.period:
+            return False
+        return self.period == Period.MINUTELY or self._times == other._times
+
+    @property
+    def _times(self) -> tuple[int | None, ...]:
+        last = {Period.HOURLY: 1, Period.DAILY: 2, Period.WEEKLY: 3}.get(self.period or Period.YEARLY, 6)
+        return (self.minute, self.hour, self.weekday, self.day, self.month, self.yearday)[:last]
+
+    def checked(self) -> Self:
+        """Itself. Raises InvalidInput for a number that no calendar has, such as hour 24."""
+        for name, least, most in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InvalidInput(f"invalid {name} {value}: accepted are {least} to {most}")
+        if self.minutely is not None and not 0 <= self.minutely <= 1:
+            raise InvalidInput(f"invalid minutely {self.minutely}: accepted are 0 to 1")
+        return self
+
+    # ---- JSON ----
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object, keys in the original's order, without those that are not set."""
+        times = {name: getattr(self, name) for name in ("minutely", "minute", "hour", "weekday", "day", "month")}
+        fields = {"destination": self.destination.text, "keep": self.keep, **times, "yearday": self.yearday}
+        if self.options:
+            fields["options"] = Option.text_of(self.options)
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, value: object) -> Self:
+        """A schedule of its JSON object, normalised and checked. A ``keep`` that is missing is 0, not 1."""
+        try:
+            wire = msgspec.convert(value, _Wire)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"no schedule: {error}") from None
+        fields: dict[str, Any] = {name: getattr(wire, name) for name in wire.__struct_fields__}
+        fields["destination"] = Destination.parse(wire.destination)
+        fields["options"] = int(Option.parse(wire.options)) if wire.options else 0
+        return cls.make(**fields).checked()

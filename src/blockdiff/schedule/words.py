@@ -1,0 +1,105 @@
+"""The enumerations of snapper's schedules and tags, with their text forms."""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import Self
+
+from blockdiff.errors import InvalidInput
+
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_TOP = 1 << 63
+
+
+class Word(IntEnum):
+    """An enumeration with a text for each value. Texts are read in any case."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    @property
+    def text(self) -> str:
+        """The canonical text."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The value of a text. Raises InvalidInput."""
+        for value in cls:
+            if text == value.text or text.lower() == value.text.lower():
+                return value
+        raise InvalidInput(f"{text} does not belong to {cls.__name__} values")
+
+    @classmethod
+    def text_of(cls, value: int) -> str:
+        """The text of a number, also of one that has no meaning: ``Period(-1)``."""
+        return cls(value).text if value in cls.values() else f"{cls.__name__}({value})"
+
+    @classmethod
+    def strings(cls) -> list[str]:
+        """All texts in the order of their values."""
+        return [value.text for value in cls]
+
+    @classmethod
+    def values(cls) -> list[int]:
+        """All numbers in order."""
+        return [int(value) for value in cls]
+
+
+class Destination(Word):
+    """Where a snapshot goes: the volume's own pool, another cluster, or an archive of objects."""
+
+    LOCAL = 0
+    REMOTE = 1
+    ARCHIVE = 2
+
+
+class Option(Word):
+    """What is done beside taking a snapshot. Values are bits."""
+
+    PAUSE_VM = 1
+
+    @property
+    def text(self) -> str:
+        return "PauseVM"
+
+
+class Period(Word):
+    """How often."""
+
+    MINUTELY = 1
+    HOURLY = 2
+    DAILY = 3
+    WEEKLY = 4
+    MONTHLY = 5
+    YEARLY = 6
+
+
+class Type(Word):
+    """Whether a schedule or a person asked for a snapshot."""
+
+    AUTO = 0
+    MANUAL = 1
+
+
+def integer(text: str) -> int:
+    """A decimal number as Go's ``strconv.Atoi`` takes it: ASCII digits, perhaps a sign. Raises InvalidInput in its
+    words.
+    """
+    if not _INTEGER.fullmatch(text):
+        raise InvalidInput(f"strconv.Atoi: parsing {quoted(text)}: invalid syntax")
+    digits = text.lstrip("+-").lstrip("0")
+    value = int(text) if len(digits) < 20 else _TOP * 2
+    if not -_TOP <= value < _TOP:
+        raise InvalidInput(f"strconv.Atoi: parsing {quoted(text)}: value out of range")
+    return value
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes, on one line."""
+    inner = text.replace("\\", "\\\\").replace('"', '\\"').encode("unicode_escape").decode().replace("\\\\", "\\")
+    return f'"{inner}"' if not text.isprintable() else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,156 @@
+"""Names of snapshots that say what they were taken for: ``auto-v2-hourly-202001020300-4``.
+
+Format: snapper's tags (SoftIron HyperCloud), versions 2 and 3. The time is the scheduled one, not when it happened.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from blockdiff.errors import InvalidInput
+from blockdiff.schedule.plan import Schedule
+from blockdiff.schedule.words import Period, Type, integer, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})", re.ASCII)
+_SECOND, _THIRD = 2, 3
+
+
+class TagError(InvalidInput):
+    """A name that is no tag."""
+
+
+def parse_tag_time(text: str) -> dt.datetime:
+    """The time of twelve digits ``YYYYMMDDHHMM``, in UTC. Raises TagError."""
+    match = _TIME.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        return dt.datetime(*map(int, match.groups()), tzinfo=dt.UTC)  # type: ignore[arg-type, misc]
+    except ValueError:
+        raise TagError(
+            f"invalid time {quoted(text)}: twelve digits YYYYMMDDHHMM are wanted, of a day that exists"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """``vm`` is the number of the machine (auto), ``rbd`` the name of the image (manual). ``time`` is None if unset.
+
+    ``str()`` is the name, empty if something is missing.
+    """
+
+    period: Period | None = None
+    time: dt.datetime | None = None
+    vm: int = 0
+    rbd: str = ""
+    version: int = 0
+
+    @property
+    def type(self) -> Type:
+        """Manual if it names an image."""
+        return Type.MANUAL if self.rbd else Type.AUTO
+
+    @property
+    def id(self) -> str:
+        """The image's name, or the machine's number."""
+        return self.rbd or str(self.vm)
+
+    @property
+    def is_zero(self) -> bool:
+        """Nothing is set."""
+        return self.period is None and self.vm == 0 and self.time is None
+
+    def __str__(self) -> str:
+        if self.version not in (0, _SECOND, _THIRD) or self.period is None or self.time is None:
+            return ""
+        when = f"{self.time.year:04}{self.time:%m%d%H%M}"
+        if self.version == _THIRD:
+            return f"{self.type}-v3-{self.period}-{when}-{self.id}"
+        return f"auto-v2-{self.period}-{when}-{'m' if self.rbd else ''}{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The tag of a name. Raises TagError: ``cannot parse "NAME": what is wrong``."""
+        parts = text.split("-", 4)
+        readers: dict[str, Callable[..., dict[str, Any]]] = {"v2": _read_v2, "v3": _read_v3}
+        if len(parts) != 5 or parts[1] not in readers:
+            raise TagError(f"invalid tag {quoted(text)}: KIND-VERSION-PERIOD-TIME-ID is wanted, VERSION v2 or v3")
+        try:
+            return cls(**readers[parts[1]](*parts))
+        except InvalidInput as error:
+            raise TagError(f"cannot parse {quoted(text)}: {error}") from None
+
+    def schedule(self) -> Schedule:
+        """The schedule that the tag is of: local, one kept. The original forgets the time of day of longer periods."""
+        if self.time is None or self.period is None:
+            return Schedule()
+        return Schedule.make(**_fields(self.period, self.time))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the name says, for JSON."""
+        return {
+            "tag": str(self),
+            "type": self.type.text,
+            "version": self.version or _SECOND,
+            "period": self.period and self.period.text,
+            "time": self.time and self.time.isoformat(),
+            "id": self.id,
+            "vm": None if self.type is Type.MANUAL and self.version == _THIRD else self.vm,
+            "rbd": self.rbd or None,
+        }
+
+
+def _fields(period: Period, time: dt.datetime) -> dict[str, Any]:
+    if period == Period.MINUTELY:
+        return {"minutely": 1.0}
+    fields = {"minute": time.minute}
+    if period > Period.HOURLY:
+        fields["hour"] = time.hour
+    if period == Period.WEEKLY:
+        fields["weekday"] = time.isoweekday() % 7
+    elif period == Period.MONTHLY:
+        fields["day"] = time.day
+    elif period == Period.YEARLY:
+        first = {"month": time.month, "day": 1}
+        fields |= first if time.day == 1 else {"yearday": time.timetuple().tm_yday}
+    return fields
+
+
+def _read_v2(kind: str, _version: str, period: str, time: str, name: str) -> dict[str, Any]:
+    if kind != "auto":
+        raise TagError("invalid prefix")
+    fields = {"version": _SECOND, "period": _period(period), "time": parse_tag_time(time)}
+    rbd = name[1:] if name.startswith("m") else ""
+    return {**fields, "vm": _vm(rbd or name), "rbd": rbd}
+
+
+def _read_v3(kind: str, _version: str, period: str, time: str, name: str) -> dict[str, Any]:
+    if kind == "auto":
+        fields: dict[str, Any] = {"vm": _vm(name)}
+    elif kind == "manual":
+        if not name:
+            raise TagError("it names no image")
+        fields = {"rbd": name}
+    else:
+        raise TagError("invalid tag")
+    return {**fields, "version": _THIRD, "period": _period(period), "time": parse_tag_time(time)}
+
+
+def _period(text: str) -> Period:
+    try:
+        return Period.parse(text)
+    except InvalidInput:
+        raise TagError(f"invalid period {quoted(text)}") from None
+
+
+def _vm(text: str) -> int:
+    try:
+        return integer(text)
+    except InvalidInput:
+        raise TagError(f"invalid VM ID {quoted(text)}") from None

@@ -1,0 +1,60 @@
+"""schedule and tag on the command line."""
+
+import json
+
+import pytest
+
+from tests.fixtures.cli import blockdiff
+
+
+def test_schedule_parse(tmp_path):
+    text = "# ours\ndaily:local=7@03:15,remote=7@10 hourly:local=24\n"
+    assert blockdiff("schedule", "parse", text, expect=0).stdout == (
+        "hourly:local=24 daily:local=7@03:15,remote=7@10\n"
+    )
+    done = blockdiff("schedule", "parse", "-o", "json", "-", input=text, expect=0)
+    assert json.loads(done.stdout)[0] == {"destination": "local", "keep": 7, "minute": 15, "hour": 3}
+    again = blockdiff("schedule", "parse", "--json", done.stdout, expect=0)
+    assert again.stdout == "hourly:local=24 daily:local=7@03:15,remote=7@10\n"
+
+
+def test_schedule_faults():
+    done = blockdiff("schedule", "parse", "hourly:local=1\ndaily:local=1@24", expect=2)
+    assert done.stdout == ""
+    assert done.stderr.endswith("line 2, column 15:\n    daily:local=1@24\n                  ^^\n")
+    blockdiff("schedule", "parse", "stray", expect=2)
+    assert blockdiff("schedule", "parse", "--original", "stray", expect=0).stdout == "\n"
+    blockdiff("schedule", "parse", "--json", "{}", expect=2)
+
+
+def test_tags():
+    made = blockdiff("tag", "make", "--period", "hourly", "--time", "202001020300", "--vm", "4", expect=0).stdout
+    assert made == "auto-v2-hourly-202001020300-4\n"
+    facts = json.loads(blockdiff("tag", "parse", "-o", "json", made.strip(), expect=0).stdout)
+    assert facts == {
+        "tag": "auto-v2-hourly-202001020300-4",
+        "type": "auto",
+        "version": 2,
+        "period": "hourly",
+        "time": "2020-01-02T03:00:00+00:00",
+        "id": "4",
+        "vm": 4,
+        "rbd": None,
+        "schedule": "hourly:local=1",
+    }
+    assert "image-name" in blockdiff("tag", "parse", "manual-v3-daily-202001020300-image-name", expect=0).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("parse", "auto-v2-hourly-20200102-4"),
+        ("make", "--period", "often", "--time", "202001020300", "--vm", "4"),
+        ("make", "--period", "daily", "--time", "2020", "--vm", "4"),
+        ("make", "--period", "daily", "--time", "202001020300"),
+        ("make", "--period", "daily", "--time", "202001020300", "--rbd", ""),
+        ("make", "--period", "daily", "--time", "202001020300", "--rbd", "name", "--tag-version", "2"),
+    ],
+)
+def test_bad_tags(words):
+    assert "rror: " in blockdiff("tag", *words, expect=2).stderr
