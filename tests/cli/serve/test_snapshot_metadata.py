@@ -4,6 +4,7 @@ import contextlib
 import json
 import queue
 import re
+import resource
 import signal
 import threading
 import urllib.request
@@ -142,6 +143,27 @@ def test_a_whole_life_in_kubernetes(run, api, driver, files, tmp_path, connect):
     (line,) = [line for line in lines if line["message"] == "GetMetadataDelta"]
     assert (line["code"], line["namespace"], line["tuples"], line["level"]) == ("OK", "app", 3, "info")
     assert client.token not in "".join(server.log)
+
+
+def test_it_may_have_as_many_connections_as_the_administrator_allows(plain):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
+    try:
+        server, _ = plain()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (before[1], before[1])
+
+
+@pytest.mark.parametrize("grant", ["app", "*"])
+@pytest.mark.parametrize("handle", ["{name}", "{namespace}/{name}"])
+def test_a_namespace_that_keeps_nothing_apart_is_told(plain, tmp_path, grant, handle):
+    path = tmp_path / "tokens"
+    path.write_text(f"0123456789abcdef {grant}\n")
+    path.chmod(0o600)
+    server, _ = plain("--token-file", path, "--handle", handle)
+    assert server.end() == 0
+    assert ("namespaces keep nothing apart" in "".join(server.log)) == (grant == "app" and handle == "{name}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])

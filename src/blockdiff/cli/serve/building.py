@@ -114,7 +114,12 @@ def _plain_gate(options: Mapping[str, Any], address: str) -> Gate:
         raise InvalidInput("--plain lets everybody in here: give --client-ca, --token-file, or a unix socket")
     if tokens and not where.path and not options["tls_cert"]:
         raise InvalidInput("tokens are not taken over TCP without TLS: give --tls-cert and --tls-key")
-    return PlainGate(tokens=tokens, clients=clients, handle=options["handle"] or "{name}")
+    handle = options["handle"] or "{name}"
+    if "{namespace}" not in handle and any(grants and grants.narrow for grants in (tokens, clients)):
+        _log.warning(
+            "namespaces keep nothing apart: with --handle '%s' whoever was granted one may read every snapshot", handle
+        )
+    return PlainGate(tokens=tokens, clients=clients, handle=handle)
 
 
 def _names(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -41,6 +42,7 @@ def run(server: Server, *, grace: float) -> int:
 
     The exit code is 0; what ended the server by itself is raised.
     """
+    allow_files()
     with _handlers(server):
         try:
             server.start()
@@ -53,6 +55,13 @@ def run(server: Server, *, grace: float) -> int:
         raise server.failed
     _log.info("ended")
     return 0
+
+
+def allow_files() -> None:
+    """As many open files as the administrator allows: each client is one, and one of a thousand is soon reached."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

@@ -72,8 +72,10 @@ class Call:
         check_time(self.deadline, self.cancelled)
 
     def failed(self, error: Exception) -> None:
-        """Keeps the status that an error stands for."""
+        """Keeps the status that an error stands for; what went wrong for nobody any more is no fault."""
         self.code, self.details = status_for(error)
+        if self.cancelled.is_set():
+            self.code = self.cancelled.reason
 
 
 def status_for(error: Exception) -> tuple[str, str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def authenticate(cluster: Cluster, token: str, audience: str, call: Call) -> User:
     """The user of a token that was made for the audience."""
     try:
-        status = cluster.review_token(token, audience, call.remaining)
+        status = cluster.review_token(token, audience, call)
     except ClusterError as error:
         raise StatusError("INTERNAL", f"failed to authenticate user: {error}") from None
     user = part(status, "user")
@@ -29,7 +29,7 @@ def authenticate(cluster: Cluster, token: str, audience: str, call: Call) -> Use
 def audience_of(cluster: Cluster, driver: str, call: Call) -> str:
     """The audience that the driver's SnapshotMetadataService names."""
     try:
-        found = part(cluster.service(driver, call.remaining), "spec").get("audience") or ""
+        found = part(cluster.service(driver, call), "spec").get("audience") or ""
     except ClusterError as error:
         why = f"failed to find the SnapshotMetadataService CR for driver '{driver}': {error}"
         raise StatusError("INTERNAL", f"failed to authenticate user: {why}") from None
@@ -43,7 +43,7 @@ def audience_of(cluster: Cluster, driver: str, call: Call) -> str:
 def allowed(cluster: Cluster, user: User, namespace: str, call: Call) -> tuple[bool, str]:
     """May the user get VolumeSnapshots of a namespace; the reason if not."""
     try:
-        status = cluster.review_access(dict(user.info), namespace, call.remaining)
+        status = cluster.review_access(dict(user.info), namespace, call)
     except ClusterError as error:
         raise StatusError("INTERNAL", f"failed to authorize the user: {error}") from None
     return status.get("allowed") is True and not status.get("denied"), str(status.get("reason") or "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.errors import StatusError
 from blockdiff.csi.sidecar.access import allowed
-from blockdiff.csi.sidecar.cluster import ClusterError, part
+from blockdiff.csi.sidecar.cluster import ClusterError, Patience, part
 from blockdiff.csi.sidecar.lookup import refusal, volume_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class BaseCheck:
         if name is None:
             return False
         try:
-            content = self._cluster.content(name, call.remaining)
+            content = self._cluster.content(name, call)
         except ClusterError:
             return False
         return (
@@ -79,7 +79,7 @@ class BaseCheck:
 
     def _find(self, handle: str, call: Call) -> list[Content]:
         try:
-            return [content for content in self._cluster.contents(call.remaining) if _has(content, handle)]
+            return [content for content in self._cluster.contents(call) if _has(content, handle)]
         except ClusterError as error:
             raise refusal(error, "failed to list VolumeSnapshotContents") from None
 
@@ -114,7 +114,7 @@ def effective_mode(cluster: Cluster, mode: str, patience: float) -> tuple[str, s
     if mode == "off":
         return mode, ""
     try:
-        next(iter(cluster.contents(patience, page=1)), None)
+        next(iter(cluster.contents(Patience(patience, threading.Event()), page=1)), None)
     except ClusterError as error:
         if error.status == 403 and mode == "auto":
             return "off", (

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 from blockdiff.csi.sidecar.limiter import Limiter
@@ -32,11 +32,29 @@ class ClusterError(RemoteError):
         return 400 <= self.status < 500 and self.status not in (408, 409, 410, 429)
 
 
+class Caller(Protocol):
+    """Who waits for an answer: ``remaining`` seconds, and no longer once ``cancelled`` is set."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that are left."""
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when nobody waits any more."""
+
+
+class Patience(NamedTuple):
+    """A caller that waits ``remaining`` seconds, whatever happens."""
+
+    remaining: float
+    cancelled: threading.Event
+
+
 class Cluster:
     """Requests to the API server of a kubeconfig, or of the cluster that this runs in.
 
-    Each group of the API has a limit of its own, ``qps`` a second and ``burst`` at once. ``remaining`` of each method
-    is how many seconds the caller has. Raises ClusterError.
+    Each group of the API has a limit of its own, ``qps`` a second and ``burst`` at once. Raises ClusterError.
     """
 
     def __init__(self, kubeconfig: str = "", *, qps: float = 5.0, burst: int = 10) -> None:
@@ -45,12 +63,12 @@ class Cluster:
         self._lock = threading.Lock()
         self._qps, self._burst = qps, burst
 
-    def review_token(self, token: str, audience: str, remaining: float) -> dict[str, Any]:
+    def review_token(self, token: str, audience: str, caller: Caller) -> dict[str, Any]:
         """The status of a TokenReview."""
         spec = {"token": token, "audiences": [audience]}
-        return self._create("/apis/authentication.k8s.io/v1/tokenreviews", "TokenReview", spec, remaining)
+        return self._create("/apis/authentication.k8s.io/v1/tokenreviews", "TokenReview", spec, caller)
 
-    def review_access(self, user: dict[str, Any], namespace: str, remaining: float) -> dict[str, Any]:
+    def review_access(self, user: dict[str, Any], namespace: str, caller: Caller) -> dict[str, Any]:
         """The status of a SubjectAccessReview: may the user get VolumeSnapshots of the namespace."""
         spec: dict[str, Any] = {
             "user": user.get("username") or "",
@@ -65,75 +83,73 @@ class Cluster:
                 "namespace": namespace,
             },
         }
-        return self._create(
-            "/apis/authorization.k8s.io/v1/subjectaccessreviews", "SubjectAccessReview", spec, remaining
-        )
+        return self._create("/apis/authorization.k8s.io/v1/subjectaccessreviews", "SubjectAccessReview", spec, caller)
 
-    def service(self, driver: str, remaining: float) -> dict[str, Any]:
+    def service(self, driver: str, caller: Caller) -> dict[str, Any]:
         """The SnapshotMetadataService of a driver."""
-        return self._get(f"{SERVICES}/{_segment(driver)}", remaining)
+        return self._get(f"{SERVICES}/{_segment(driver)}", caller)
 
-    def snapshot(self, namespace: str, name: str, remaining: float) -> dict[str, Any]:
+    def snapshot(self, namespace: str, name: str, caller: Caller) -> dict[str, Any]:
         """A VolumeSnapshot."""
-        return self._get(f"{SNAPSHOTS}/namespaces/{_segment(namespace)}/volumesnapshots/{_segment(name)}", remaining)
+        return self._get(f"{SNAPSHOTS}/namespaces/{_segment(namespace)}/volumesnapshots/{_segment(name)}", caller)
 
-    def content(self, name: str, remaining: float) -> dict[str, Any]:
+    def content(self, name: str, caller: Caller) -> dict[str, Any]:
         """A VolumeSnapshotContent."""
-        return self._get(f"{SNAPSHOTS}/volumesnapshotcontents/{_segment(name)}", remaining)
+        return self._get(f"{SNAPSHOTS}/volumesnapshotcontents/{_segment(name)}", caller)
 
-    def contents(self, remaining: float, page: int = PAGE) -> Iterator[dict[str, Any]]:
+    def contents(self, caller: Caller, page: int = PAGE) -> Iterator[dict[str, Any]]:
         """All VolumeSnapshotContents, asked for in pages."""
-        return self._list(f"{SNAPSHOTS}/volumesnapshotcontents", remaining, page)
+        return self._list(f"{SNAPSHOTS}/volumesnapshotcontents", caller, page)
 
-    def snapshot_class(self, name: str, remaining: float) -> dict[str, Any]:
+    def snapshot_class(self, name: str, caller: Caller) -> dict[str, Any]:
         """A VolumeSnapshotClass."""
-        return self._get(f"{SNAPSHOTS}/volumesnapshotclasses/{_segment(name)}", remaining)
+        return self._get(f"{SNAPSHOTS}/volumesnapshotclasses/{_segment(name)}", caller)
 
-    def snapshot_classes(self, remaining: float) -> list[dict[str, Any]]:
+    def snapshot_classes(self, caller: Caller) -> list[dict[str, Any]]:
         """All VolumeSnapshotClasses."""
-        return list(self._list(f"{SNAPSHOTS}/volumesnapshotclasses", remaining, PAGE))
+        return list(self._list(f"{SNAPSHOTS}/volumesnapshotclasses", caller, PAGE))
 
-    def secret(self, namespace: str, name: str, remaining: float) -> dict[str, str]:
+    def secret(self, namespace: str, name: str, caller: Caller) -> dict[str, str]:
         """The data of a Secret, decoded."""
-        found = self._get(f"/api/v1/namespaces/{_segment(namespace)}/secrets/{_segment(name)}", remaining)
+        found = self._get(f"/api/v1/namespaces/{_segment(namespace)}/secrets/{_segment(name)}", caller)
         try:
             return {
                 key: base64.b64decode(value, validate=True).decode() for key, value in (found.get("data") or {}).items()
             }
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise ClusterError(f"secret {namespace}/{name} holds no text: {error}", status=422) from None
+        except (binascii.Error, UnicodeDecodeError):  # which say a part of it
+            raise ClusterError(f"secret {namespace}/{name} holds no text", status=422) from None
 
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
 
-    def _create(self, path: str, kind: str, spec: dict[str, Any], remaining: float) -> dict[str, Any]:
+    def _create(self, path: str, kind: str, spec: dict[str, Any], caller: Caller) -> dict[str, Any]:
         group = path.removeprefix("/apis/").rsplit("/", 1)[0]
         body = {"apiVersion": group, "kind": kind, "metadata": {}, "spec": spec}
-        return dict(part(self._ask("POST", path, remaining, body=body), "status"))
+        return dict(part(self._ask("POST", path, caller, body=body), "status"))
 
-    def _get(self, path: str, remaining: float) -> dict[str, Any]:
-        return self._ask("GET", path, remaining)
+    def _get(self, path: str, caller: Caller) -> dict[str, Any]:
+        return self._ask("GET", path, caller)
 
-    def _list(self, path: str, remaining: float, page: int) -> Iterator[dict[str, Any]]:
+    def _list(self, path: str, caller: Caller, page: int) -> Iterator[dict[str, Any]]:
         token = ""
         while True:
             query = [("limit", str(page)), *([("continue", token)] if token else [])]
-            answer = self._ask("GET", path, remaining, query=query)
+            answer = self._ask("GET", path, caller, query=query)
             yield from answer.get("items") or []
             token = (answer.get("metadata") or {}).get("continue") or ""
             if not token:
                 return
 
     def _ask(
-        self, method: str, path: str, remaining: float, *, body: Any = None, query: list[tuple[str, str]] | None = None
+        self, method: str, path: str, caller: Caller, *, body: Any = None, query: list[tuple[str, str]] | None = None
     ) -> dict[str, Any]:
         from urllib3.exceptions import HTTPError
 
-        if not self._limit(path).wait(remaining):
+        if not self._limit(path).wait(caller.remaining, caller.cancelled):
             raise ClusterError("too many requests to the API server: raise --kube-api-qps and --kube-api-burst")
         try:
-            response = self._send(method, path + (f"?{urlencode(query)}" if query else ""), body, remaining)
+            response = self._send(method, path + (f"?{urlencode(query)}" if query else ""), body, caller.remaining)
         except (HTTPError, OSError) as error:
             raise ClusterError(f"{method} {path}: {_cause(error)}") from None
         if response.status >= 300:
@@ -200,10 +216,10 @@ def _client(kubeconfig: str) -> Any:
 
 def _segment(name: str) -> str:
     """A name as one part of a path: what is no name of an object cannot lead elsewhere."""
-    quoted = quote(name, safe="")
-    if quoted in (".", ".."):
+    # what is quoted here may be taken for a separator by who stands between us and the API server
+    if name in ("", ".", "..") or "/" in name or "%" in name:
         raise ClusterError(f"{name!r} is no name of an object", status=404)
-    return quoted
+    return quote(name, safe="")
 
 
 def _message(status: int, body: bytes) -> str:

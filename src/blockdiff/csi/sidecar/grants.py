@@ -38,6 +38,11 @@ class Grants:
                 found = granted
         return found
 
+    @property
+    def narrow(self) -> bool:
+        """True when somebody was granted less than every namespace."""
+        return any("*" not in granted for _, granted in self._entries)
+
     def _refresh(self) -> None:
         with self._lock:
             stamp = self._stamp()

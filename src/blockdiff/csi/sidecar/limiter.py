@@ -14,8 +14,13 @@ class Limiter:
         self._level, self._time = float(self._burst), time.monotonic()
         self._lock = threading.Lock()
 
-    def wait(self, timeout: float) -> bool:
-        """Waits for its turn; False, at once, if that would take longer than ``timeout`` (seconds)."""
+    def wait(self, timeout: float, cancelled: threading.Event) -> bool:
+        """Waits for its turn; False if that would take longer than ``timeout`` (seconds), or once it is cancelled.
+
+        A turn that was not used is given back: callers that went away do not make others wait.
+        """
+        if cancelled.is_set():
+            return False
         if self._qps <= 0:
             return True
         with self._lock:
@@ -26,5 +31,8 @@ class Limiter:
             if delay > timeout:
                 return False
             self._level -= 1.0
-        time.sleep(delay)
+        if delay > 0 and cancelled.wait(delay):
+            with self._lock:
+                self._level = min(self._level + 1.0, float(self._burst))
+            return False
         return True

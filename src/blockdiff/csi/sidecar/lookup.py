@@ -51,7 +51,7 @@ def refusal(error: ClusterError, text: str, *, missing: str = "FAILED_PRECONDITI
 
 def _snapshot(cluster: Cluster, namespace: str, name: str, call: Call) -> dict[str, Any]:
     try:
-        snapshot = cluster.snapshot(namespace, name, call.remaining)
+        snapshot = cluster.snapshot(namespace, name, call)
     except ClusterError as error:
         raise refusal(error, f"failed to get VolumeSnapshot '{namespace}/{name}'", missing="NOT_FOUND") from None
     status = part(snapshot, "status")
@@ -66,7 +66,7 @@ def _snapshot(cluster: Cluster, namespace: str, name: str, call: Call) -> dict[s
 
 def _content(cluster: Cluster, name: str, call: Call) -> dict[str, Any]:
     try:
-        content = cluster.content(name, call.remaining)
+        content = cluster.content(name, call)
     except ClusterError as error:
         raise refusal(error, f"failed to get VolumeSnapshotContent '{name}'", missing="NOT_FOUND") from None
     status = part(content, "status")
@@ -113,7 +113,7 @@ def _secrets(
     if place is None:
         return {}
     try:
-        return cluster.secret(place.namespace, place.name, call.remaining)
+        return cluster.secret(place.namespace, place.name, call)
     except ClusterError as error:
         raise refusal(error, "failed to get credentials") from None
 
@@ -122,12 +122,12 @@ def _class(cluster: Cluster, chosen: str, driver: str, call: Call) -> tuple[str,
     """Name and parameters of the class."""
     if chosen:
         try:
-            found = cluster.snapshot_class(chosen, call.remaining)
+            found = cluster.snapshot_class(chosen, call)
         except ClusterError as error:
             raise refusal(error, f"failed to get VolumeSnapshotClass '{chosen}'") from None
         return chosen, _parameters(found)
     try:
-        classes = cluster.snapshot_classes(call.remaining)
+        classes = cluster.snapshot_classes(call)
     except ClusterError as error:
         raise refusal(error, "failed to list VolumeSnapshotClasses") from None
     defaults = [
