@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import re
 import signal
 import stat
+from pathlib import Path
 
+import click
 import grpc
 import pytest
 
+from blockdiff.cli.serve.csi import command
 from blockdiff.csi import rpc, wire
 from blockdiff.csi._pb import csi
 from blockdiff.csi.driver import SocketDriver
@@ -185,6 +189,14 @@ def test_tokens(tmp_path, images):
         with pytest.raises(grpc.RpcError) as raised:
             rpc.PROBE.call(channel)(csi.ProbeRequest(), timeout=LIMIT)
         assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_every_option_is_documented():
+    page = Path(__file__).parents[3] / "docs/commands/serve.md"
+    section = page.read_text().partition("## serve csi")[2]
+    documented = set(re.findall(r"--[\w-]+", " ".join(re.findall(r"^\| (`-.*?`) \|", section, re.MULTILINE))))
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    assert {opt for param in options for opt in param.opts} == documented
 
 
 WRONG = [

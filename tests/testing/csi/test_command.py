@@ -1,15 +1,17 @@
 """`python -m blockdiff.testing.csi`, and the suite in pytest."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from blockdiff.csi.provider.plugin import Plugin
 from blockdiff.csi.server.tls import ServerTls
 from blockdiff.testing.csi import RULES, CsiSide, Subject, check
-from blockdiff.testing.csi.__main__ import main
+from blockdiff.testing.csi.__main__ import command, main
 from tests.fixtures.broken_csi import BROKEN, TOKEN, Honest, serving
 from tests.fixtures.provider import provider
 from tests.fixtures.tls import Authority
@@ -100,6 +102,13 @@ def test_trouble_as_json(capsys):
         capsys, "--endpoint", "unix:///no/such/socket", "--snapshot", "b", "--timeout", "5", "-o", "json"
     )
     assert (code, json.loads(err)["error"]) == (5, "RemoteError")
+
+
+def test_every_option_is_documented():
+    text = (Path(__file__).parents[3] / "docs/csi/driver-authors.md").read_text()
+    table = " ".join(re.findall(r"^\| (`-.*?`) \|.*", text, re.MULTILINE)) + text
+    for param in command.params:
+        assert max(param.opts, key=len) in table or min(param.opts, key=len) in table, param.opts
 
 
 def test_as_a_program(honest):
