@@ -10,6 +10,9 @@ from fixtures.cbt import Scripted, record
 from fixtures.kube import FakeKube
 from fixtures.tls import Authority
 
+from blockdiff.cli.main import run
+from blockdiff.cli.snapshot_metadata import lister, verifier
+from blockdiff.cli.snapshot_metadata.dropin import Program
 from tests.fixtures.cli import COMMAND, polite
 
 MIB = 1 << 20
@@ -17,11 +20,23 @@ CAPACITY = 8 * MIB
 RECORDS = [record((0, 4096), (8192, 4096), capacity=CAPACITY), record((MIB, 65536), capacity=CAPACITY)]
 
 
+PROGRAMS = {"snapshot-metadata-lister": lister, "snapshot-metadata-verifier": verifier}
+
+
+def run_program(patch, words):
+    """Runs one of the two programs; gives its exit code."""
+    codes = []
+    patch.setattr(Program, "main", lambda self: codes.append(self.run(list(map(str, words[1:])))))
+    PROGRAMS[words[0]].main()
+    return codes[0]
+
+
 class Cluster:
     """``play`` is what the server answers; ``run`` and ``start`` begin programs that know the cluster."""
 
-    def __init__(self, place, kube, authority):
+    def __init__(self, place, kube, authority, capsys):
         self.place, self.kube, self.authority, self.server = place, kube, authority, None
+        self.capsys = capsys
         self.kubeconfig = kube.kubeconfig(place / "config", "app", "backup")
         self.play = lambda request, context, number: iter(RECORDS)
 
@@ -31,11 +46,8 @@ class Cluster:
 
     def start(self, *words, **environment):
         """A running ``blockdiff``, or the program that the first word names."""
-        programs = {
-            "snapshot-metadata-lister": ("-m", "blockdiff.cli.snapshot_metadata.lister"),
-            "snapshot-metadata-verifier": ("-m", "blockdiff.cli.snapshot_metadata.verifier"),
-        }
-        command = [sys.executable, *programs[words[0]]] if words[0] in programs else [*COMMAND, words[0]]
+        module = PROGRAMS.get(words[0])
+        command = [sys.executable, "-m", module.__name__] if module else [*COMMAND, words[0]]
         return subprocess.Popen(
             [*command, *map(str, words[1:])],
             cwd=self.place,
@@ -47,8 +59,17 @@ class Cluster:
         )
 
     def run(self, *words, **environment):
-        """(exit code, stdout, stderr) of a finished one."""
-        return end(self.start(*words, **environment))
+        """(exit code, stdout, stderr) of the same, in this process: starting one takes longer than most tests."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in os.environ:
+                if name not in (wanted := self.environment(**environment)):
+                    patch.delenv(name)
+            for name, value in wanted.items():
+                patch.setenv(name, value)
+            patch.chdir(self.place)
+            self.capsys.readouterr()
+            code = run_program(patch, words) if words[0] in PROGRAMS else run(list(map(str, words)))
+        return (code, *self.capsys.readouterr())
 
     def direct(self):
         """Flags that need no Kubernetes."""
@@ -79,12 +100,12 @@ def files(authority):
 
 
 @pytest.fixture
-def cluster(files, authority, tmp_path):
+def cluster(files, authority, tmp_path, capsys):
     kube = FakeKube()
     for name in ("old", "new"):
         k8sobjects.add_snapshot(kube, name)
     with kube.serving(files):
-        made = Cluster(tmp_path, kube, authority)
+        made = Cluster(tmp_path, kube, authority, capsys)
         with Scripted(files, lambda *call: made.play(*call)) as server:  # noqa: PLW0108  # tests change it
             made.server = server
             kube.add("snapshotmetadataservices", k8sobjects.service(server.address, authority.pem))
