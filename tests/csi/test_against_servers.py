@@ -123,6 +123,10 @@ def test_a_server_without_kubernetes(images, authority, tmp_path):
         assert "it wants a client certificate that it knows" in done.stderr
         other = f"csi:other/base.img?{options}&{mutual}"
         assert "the namespace 'other' was not granted" in blockdiff("map", other, expect=5).stderr
+        where = ("--address", f"localhost:{found[1]}", "--ca-cert-file", authority.path)
+        known = ("--client-cert-file", client.cert, "--client-key-file", client.key, "-token-file", tmp_path / "token")
+        listed = blockdiff("snapshot-metadata", "list", "-n", "app", "-s", "base.img", *where, *known, expect=0)
+        assert "33554432" in listed.stdout
         missing = blockdiff("map", f"csi:app/missing.img?{options}&{mutual}", expect=5)
         assert "code = NotFound" in missing.stderr
 

@@ -40,6 +40,8 @@ OURS = (
     Flag("audience", "Ask for tokens for this audience instead of the service's."),
     Flag("server-name", "The name that the server's certificate must have, if not the host of the address."),
     Flag("token-file", "Send the token in this file; read again for each attempt."),
+    Flag("client-cert-file", "Show the server this certificate (PEM), where it knows clients by them."),
+    Flag("client-key-file", "The key of that certificate (PEM)."),
     Flag("context", "The context of the kubeconfig."),
     Flag("csi-driver", "The CSI driver, which is then not looked up."),
     Flag("timeout", "Seconds that one attempt of the stream may take.", kind="int", default=900),

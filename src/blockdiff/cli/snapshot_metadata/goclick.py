@@ -67,6 +67,8 @@ _METAVARS = {
     "address": "HOST:PORT",
     "ca-cert-file": "FILE",
     "token-file": "FILE",
+    "client-cert-file": "FILE",
+    "client-key-file": "FILE",
     "audience": "TEXT",
 }
 

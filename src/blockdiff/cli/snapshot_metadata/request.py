@@ -54,6 +54,9 @@ def make_args(values: Mapping[str, Any], **hooks: Any) -> Args:
     given = {_NAMES.get(name, name): values[name] for name in _TAKEN if values.get(name) is not None}
     if values.get("ca_cert_file"):
         given["ca_cert"] = _read(values["ca_cert_file"], "the CA certificate")
+    for name in ("client_cert", "client_key"):
+        if values.get(f"{name}_file"):
+            given[name] = _read(values[f"{name}_file"], f"the {name.replace('_', ' ')}")
     if values.get("token_file"):
         _token(values["token_file"])
         given["token"] = lambda: _token(values["token_file"])
@@ -63,7 +66,7 @@ def make_args(values: Mapping[str, Any], **hooks: Any) -> Args:
 
 def needs_cluster(args: Args) -> bool:
     """True unless the address, the CA certificate, the token and the previous snapshot's handle are all known."""
-    return bool(not args.token or args.needs_service or args.needs_handle)
+    return args.needs_cluster
 
 
 def kubeconfig(given: str | None, environment: Mapping[str, str]) -> str | None:
