@@ -53,6 +53,10 @@ def test_version_0_is_2():
         ("auto-v2-hourly-202001020300-mx", 'invalid VM ID "x"'),
         ("auto-v3-hourly-202001020300-", 'invalid VM ID ""'),
         ("manual-v3-hourly-202001020300-", "it names no image"),
+        ("auto-v2-often-2020-x", 'invalid period "often"'),
+        ("auto-v2-daily-2020-x", 'invalid time "2020"'),
+        ("auto-v3-often-2020-x", 'invalid VM ID "x"'),
+        ("manual-v3-often-2020-x", 'invalid period "often"'),
     ],
 )
 def test_errors(text, words):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule.plan import Schedule
@@ -25,6 +27,7 @@ class TagError(InvalidInput):
     """A name that is no tag."""
 
 
+@lru_cache(maxsize=4096)  # of a million names most are of few times
 def parse_tag_time(text: str) -> dt.datetime:
     """The time of twelve digits ``YYYYMMDDHHMM``, in UTC. Raises TagError."""
     match = _TIME.fullmatch(text)
@@ -38,8 +41,7 @@ def parse_tag_time(text: str) -> dt.datetime:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(msgspec.Struct, frozen=True):
     """``vm`` is the number of the machine (auto), ``rbd`` the name of the image (manual). ``time`` is None if unset.
 
     ``str()`` is the name, empty if something is missing.
@@ -78,11 +80,12 @@ class Tag:
     def parse(cls, text: str) -> Self:
         """The tag of a name. Raises TagError: ``cannot parse "NAME": what is wrong``."""
         parts = text.split("-", 4)
-        readers: dict[str, Callable[..., dict[str, Any]]] = {"v2": _read_v2, "v3": _read_v3}
-        if len(parts) != 5 or parts[1] not in readers:
+        read = _READERS.get(parts[1]) if len(parts) == 5 else None
+        if read is None:
             raise TagError(f"invalid tag {quoted(text)}: KIND-VERSION-PERIOD-TIME-ID is wanted, VERSION v2 or v3")
+        kind, _, period, time, name = parts
         try:
-            return cls(**readers[parts[1]](*parts))
+            return cls(*read(kind, period, time, name))
         except InvalidInput as error:
             raise TagError(f"cannot parse {quoted(text)}: {error}") from None
 
@@ -122,29 +125,30 @@ def _fields(period: Period, time: dt.datetime) -> dict[str, Any]:
     return fields
 
 
-def _read_v2(kind: str, _version: str, period: str, time: str, name: str) -> dict[str, Any]:
+def _read_v2(kind: str, period: str, time: str, name: str) -> tuple[Any, ...]:
     if kind != "auto":
         raise TagError("invalid prefix")
-    fields = {"version": _SECOND, "period": _period(period), "time": parse_tag_time(time)}
     rbd = name[1:] if name.startswith("m") else ""
-    return {**fields, "vm": _vm(rbd or name), "rbd": rbd}
+    return _period(period), parse_tag_time(time), _vm(rbd or name), rbd, _SECOND
 
 
-def _read_v3(kind: str, _version: str, period: str, time: str, name: str) -> dict[str, Any]:
-    if kind == "auto":
-        fields: dict[str, Any] = {"vm": _vm(name)}
-    elif kind == "manual":
-        if not name:
-            raise TagError("it names no image")
-        fields = {"rbd": name}
-    else:
+def _read_v3(kind: str, period: str, time: str, name: str) -> tuple[Any, ...]:
+    """The faults of the name come first here, as in the original."""
+    if kind not in ("auto", "manual"):
         raise TagError("invalid tag")
-    return {**fields, "version": _THIRD, "period": _period(period), "time": parse_tag_time(time)}
+    if kind == "manual" and not name:
+        raise TagError("it names no image")
+    vm, rbd = (_vm(name), "") if kind == "auto" else (0, name)
+    return _period(period), parse_tag_time(time), vm, rbd, _THIRD
+
+
+_READERS: dict[str, Callable[[str, str, str, str], tuple[Any, ...]]] = {"v2": _read_v2, "v3": _read_v3}
+_PERIODS = {period.text: period for period in Period}
 
 
 def _period(text: str) -> Period:
     try:
-        return Period.parse(text)
+        return _PERIODS.get(text) or Period.parse(text)
     except InvalidInput:
         raise TagError(f"invalid period {quoted(text)}") from None
 

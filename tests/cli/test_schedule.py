@@ -12,7 +12,7 @@ def test_schedule_parse(tmp_path):
     assert blockdiff("schedule", "parse", text, expect=0).stdout == (
         "hourly:local=24 daily:local=7@03:15,remote=7@10\n"
     )
-    done = blockdiff("schedule", "parse", "-o", "json", "-", input=text, expect=0)
+    done = blockdiff("schedule", "parse", "-o", "json", "-", stdin=text, expect=0)
     assert json.loads(done.stdout)[0] == {"destination": "local", "keep": 7, "minute": 15, "hour": 3}
     again = blockdiff("schedule", "parse", "--json", done.stdout, expect=0)
     assert again.stdout == "hourly:local=24 daily:local=7@03:15,remote=7@10\n"
