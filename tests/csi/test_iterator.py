@@ -124,6 +124,11 @@ def test_an_id_goes_before_a_name(cluster):
     assert cluster.server.calls == ["GetMetadataDelta"]
 
 
+def test_a_delta_from_an_offset(cluster):
+    assert cluster.run(prev_snapshot_name="snap-1", starting_offset=10240).tuples == [(10240, 2048), (1 << 20, 65536)]
+    assert cluster.server.requests[0].starting_offset == 10240
+
+
 def test_another_account(cluster):
     cluster.kube.token("other", "robot")
     cluster.run(sa_namespace="other", sa_name="robot")
@@ -329,6 +334,28 @@ def test_what_stays_is_told_at_once(cluster, code, details, spoken):
     assert error.value.resume_offset == 12288
     assert (cluster.taker.numbers, cluster.taker.done_with) == ([1], None)
     assert len(cluster.server.requests) == 1
+
+
+NOT_TRACKED, TO_BE_MENDED = "changes are not tracked for this volume: make a full backup", "an administrator has to"
+CLASS_GONE = "failed to get VolumeSnapshotClass 'c': volumesnapshotclasses \"c\" not found"
+
+
+@pytest.mark.parametrize(
+    ("base", "details", "advised", "unsaid"),
+    [
+        ("handle", "CBT is off", NOT_TRACKED, TO_BE_MENDED),
+        ("", "CBT is off", "CBT is off", NOT_TRACKED),
+        ("handle", CLASS_GONE, TO_BE_MENDED, NOT_TRACKED),
+        ("", CLASS_GONE, TO_BE_MENDED, NOT_TRACKED),
+    ],
+    ids=["delta", "allocated", "delta-class", "allocated-class"],
+)
+def test_only_a_driver_without_tracking_calls_for_a_full_backup(cluster, base, details, advised, unsaid):
+    cluster.play = lambda request, context, number: fail(context, "FAILED_PRECONDITION", details) or iter(())
+    with pytest.raises(CallError) as error:
+        cluster.run(prev_snapshot_id=base)
+    assert advised in str(error.value)
+    assert unsaid not in str(error.value)
 
 
 def test_a_new_token_is_not_refused_twice(cluster):

@@ -128,7 +128,7 @@ class ResumingStream:
 
     def _judged(self, status: StatusError, *, progressed: bool, failures: int) -> CallError:
         """The error to tell of and go on after; raises it if there is no going on."""
-        transient, explained = is_transient(status, progressed=progressed), advice(status)
+        transient, explained = is_transient(status, progressed=progressed), advice(status, self._call)
         if status.code == "UNAUTHENTICATED":
             transient = self._renew(used=progressed)
         connected = True

@@ -24,6 +24,8 @@ _BROKEN = re.compile(
     r"|transport is closing",
     re.IGNORECASE,
 )
+# what a sidecar reports as FAILED_PRECONDITION although the driver was not even asked
+_TO_BE_MENDED = re.compile(r"VolumeSnapshotClass|VolumeSnapshotContent|^failed to (get|list) ")
 _TOO_LARGE = re.compile(r"larger than max|message length|too large", re.IGNORECASE)
 
 
@@ -42,8 +44,8 @@ def is_transient(status: StatusError, *, progressed: bool) -> bool:
     return code == "DEADLINE_EXCEEDED" and progressed
 
 
-def advice(status: StatusError) -> str:
-    """What to do about a status that stays, where that is not plain from its text."""
+def advice(status: StatusError, call: str) -> str:
+    """What to do about a status that stays, where that is not plain from its text; ``call`` is what was asked."""
     code, details = status.code, status.details
     if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE.search(details):
         return "ask for smaller messages with max-results"
@@ -51,7 +53,9 @@ def advice(status: StatusError) -> str:
         return "the client certificate and its key cannot be used: do they belong together?"
     if code == "UNAUTHENTICATED":
         return "is the token for the audience that the server expects, and not expired?"
-    if code == "FAILED_PRECONDITION":
+    if code == "FAILED_PRECONDITION" and _TO_BE_MENDED.search(details):
+        return "an administrator has to mend that; it says nothing about the volume"
+    if code == "FAILED_PRECONDITION" and call.startswith("GetMetadataDelta"):
         return "changes are not tracked for this volume: make a full backup"
     if code == "UNIMPLEMENTED":
         return "the server, or the CSI driver behind it, does not know this call"

@@ -126,6 +126,14 @@ class TestUser:
         api.objects["snapshotmetadataservices", "", DRIVER] = {"metadata": {"name": DRIVER}}
         assert refused(sidecar().client.allocated())[0] == "INTERNAL"
 
+    def test_allowed_by_one_and_denied_by_another(self, sidecar, api):
+        started = sidecar()
+        api.faults["subjectaccessreviews"] = (201, {"status": {"allowed": True, "denied": True, "reason": "frozen"}})
+        assert refused(started.client.allocated()) == (
+            "PERMISSION_DENIED",
+            "user does not have permissions to perform the operation: frozen",
+        )
+
     def test_no_right(self, sidecar, api):
         started = sidecar()
         api.deny.add((started.user, "get", "volumesnapshots", "app"))
