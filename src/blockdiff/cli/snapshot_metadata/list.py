@@ -45,6 +45,7 @@ def command(output: str, quiet: bool, verbose: bool, progress_mode: str, **value
     """
     from blockdiff.csi import get_snapshot_metadata
 
+    delta = request.is_delta(values)
     request.need_libraries()
     progress = make_progress(progress_mode, quiet=quiet)
     telling = Telling(output, progress_mode, quiet=quiet)
@@ -56,7 +57,7 @@ def command(output: str, quiet: bool, verbose: bool, progress_mode: str, **value
         args.clients = request.clients(values, os.environ)
     get_snapshot_metadata(args)
     if verbose or output == "human":
-        telling.result(listing.summary(delta=bool(args.prev_snapshot_id or args.prev_snapshot_name)))
+        telling.result(listing.summary(delta=delta))
     return 0
 
 

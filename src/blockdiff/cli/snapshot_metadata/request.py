@@ -51,7 +51,7 @@ def make_args(values: Mapping[str, Any], **hooks: Any) -> Args:
     """
     from blockdiff.csi.args import Args
 
-    given = {_NAMES.get(name, name): values[name] for name in _TAKEN if values.get(name) is not None}
+    given = {_NAMES.get(name, name): _text(values[name], name) for name in _TAKEN if values.get(name) is not None}
     if values.get("ca_cert_file"):
         given["ca_cert"] = _read(values["ca_cert_file"], "the CA certificate")
     for name in ("client_cert", "client_key"):
@@ -62,6 +62,23 @@ def make_args(values: Mapping[str, Any], **hooks: Any) -> Args:
         given["token"] = lambda: _token(values["token_file"])
     given["retries"] = 0 if values.get("no_resume") else values["retries"]
     return Args(**given, **hooks)
+
+
+def is_delta(values: Mapping[str, Any]) -> bool:
+    """True when a previous snapshot is named. InvalidInput if its name is empty, as of a variable that was never set:
+    allocated blocks must not pass for what changed.
+    """
+    named = values["previous_snapshot_id"], values["previous_snapshot"]
+    if "" in named and not any(named):
+        raise InvalidInput("the previous snapshot's name is empty: leave -p and -P out to ask for allocated blocks")
+    return any(named)
+
+
+def _text(value: Any, name: str) -> Any:
+    """The value, unless it is a text that no API takes."""
+    if isinstance(value, str) and ("\0" in value or value.encode("utf-8", "replace").decode() != value):
+        raise InvalidInput(f"the value of --{name.replace('_', '-')} is no text")
+    return value
 
 
 def needs_cluster(args: Args) -> bool:

@@ -69,7 +69,7 @@ def command(
       blockdiff snapshot-metadata verify -n app -s new -p old -src /dev/new -tgt /dev/old --audit
       blockdiff snapshot-metadata verify -n app -s new -src /dev/new -tgt /dev/empty --from-scratch
     """
-    delta = bool(values["previous_snapshot_id"] or values["previous_snapshot"])
+    delta = request.is_delta(values)
     _check(audit, show_over, from_scratch, delta, target_device_path, values["starting_offset"])
     request.need_libraries()
     progress = make_progress(progress_mode, quiet=quiet)
