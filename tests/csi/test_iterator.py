@@ -385,6 +385,34 @@ def test_a_token_that_expires_in_mid_stream(cluster):
     assert [(error.code, offset) for error, offset, _ in told] == [("UNAUTHENTICATED", 12288)]
 
 
+def test_a_snapshot_that_is_replaced_between_two_calls(cluster):
+    """What is left of the stream would be of another snapshot."""
+
+    def play(request, context, number):
+        yield RECORDS[0]
+        cluster.kube.add("volumesnapshots", k8sobjects.snapshot("snap-2", uid="another"))
+        fail(context, "UNAVAILABLE", "going down")
+
+    cluster.play = play
+    with pytest.raises(LookupFailed, match=r"^VolumeSnapshot\(app/snap-2\) was replaced by another one of that name$"):
+        cluster.run()
+    assert len(cluster.server.requests) == 1
+
+
+def test_an_api_server_that_is_away_when_the_stream_breaks(cluster):
+    def play(request, context, number):
+        if request.starting_offset:
+            yield RECORDS[1]
+            return
+        yield RECORDS[0]
+        cluster.kube.faults["/volumesnapshots/snap-2"] = answers.pop
+        fail(context, "UNAVAILABLE", "going down")
+
+    answers = [(200, k8sobjects.snapshot("snap-2")), (503, ""), (503, "")]
+    cluster.play = play
+    assert cluster.run().tuples == TUPLES
+
+
 def test_the_wrong_audience(cluster):
     def play(request, context, number):
         if not cluster.kube.who(request.security_token, ["another-audience"]):

@@ -30,7 +30,9 @@ class _Connection:
         timeout: float = DEFAULT_TIMEOUT,
         retries: int = DEFAULT_RETRIES,
         on_resume: Callable[[BlockdiffError, int, int], object] | None = None,
+        check: Callable[[], object] | None = None,
     ) -> None:
+        self._check = check
         self._place, self._tokens = place, tokens
         self._timeout, self._retries, self._on_resume = timeout, retries, on_resume
 
@@ -38,13 +40,18 @@ class _Connection:
         if start < 0:
             raise InvalidArgs(f"StartingOffset must not be negative, and is {start}")
 
+        begun = False
+
         def attempt(offset: int) -> Generator[Record]:
+            nonlocal begun
             try:
-                token = self._tokens.get()
+                if begun and self._check is not None:
+                    self._check()
+                begun, token = True, self._tokens.get()
             except ApiError as error:
                 if not error.retryable:
                     raise
-                raise StatusError("UNAVAILABLE", f"no new token: {error}") from None
+                raise StatusError("UNAVAILABLE", str(error)) from None
             try:
                 message = request(token, offset)
             except (ValueError, TypeError):  # its text would show the token
@@ -68,7 +75,8 @@ class SnapshotMetadata(_Connection):
     ``ca_cert`` (PEM) is the only CA trusted, ``server_name`` what the certificate must name if not the address's host;
     ``token`` is a text, a function, or Tokens; ``client_cert`` and ``client_key`` (PEM) are for servers that know
     clients by certificates. ``timeout`` (seconds) bounds each attempt. See ResumingStream for ``retries`` and
-    ``on_resume``. Raises CACertError, InvalidArgs.
+    ``on_resume``; ``check`` is called before a broken stream is taken up again, and may raise. Raises CACertError,
+    InvalidArgs.
     """
 
     def __init__(

@@ -56,6 +56,7 @@ def _opened(args: Args) -> ResumingStream:
         timeout=args.timeout,
         retries=args.retries,
         on_resume=args.on_resume,
+        check=lambda: api.check_same(args.namespace, args.snapshot_name),
     )
     base, start, limit = args.prev_snapshot_id, args.starting_offset, args.max_results
     if args.needs_handle:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff.csi.args import Clients
-from blockdiff.csi.errors import ApiError, ConfigError
+from blockdiff.csi.errors import ApiError, ConfigError, LookupFailed
 from blockdiff.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class KubeApi:
 
     def __init__(self, clients: Clients, timeout: float = 30.0) -> None:
         self._clients, self._timeout = clients, timeout
+        self._uids: dict[tuple[str, str], object] = {}
 
     def user_name(self) -> str:
         """Who the API server takes us for: a SelfSubjectReview."""
@@ -62,13 +63,22 @@ class KubeApi:
         return Token(status.token, until.timestamp() if until else time.time() + seconds)
 
     def volume_snapshot(self, namespace: str, name: str) -> dict[str, Any]:
-        """A VolumeSnapshot."""
+        """A VolumeSnapshot; LookupFailed if it is another one than before, which has got the name."""
         custom = _custom(self._clients.snapshot_client)
-        return self._object(
+        found = self._object(
             f"VolumeSnapshots.Get({namespace}/{name})",
             lambda **rest: custom.get_namespaced_custom_object(*SNAPSHOTS, namespace, "volumesnapshots", name, **rest),
             f"volumesnapshots.{SNAPSHOTS[0]} {name}",
         )
+        uid = part(found, "metadata").get("uid")
+        if self._uids.setdefault((namespace, name), uid) != uid:
+            raise LookupFailed(f"VolumeSnapshot({namespace}/{name}) was replaced by another one of that name")
+        return found
+
+    def check_same(self, namespace: str, name: str) -> None:
+        """Asks for a VolumeSnapshot again, if it was asked for before: it must be the same one."""
+        if (namespace, name) in self._uids:
+            self.volume_snapshot(namespace, name)
 
     def content(self, name: str, request: str) -> dict[str, Any]:
         """A VolumeSnapshotContent; ``request`` is what errors call it."""
