@@ -6,7 +6,7 @@ import pytest
 
 from blockdiff.testing.csi import RULES, CsiSide, KubeSide, Status, Subject, judge, run
 from blockdiff.testing.csi.judge import JUDGES
-from tests.fixtures.broken_csi import BROKEN, BROKEN_KUBE, FIXED, MIB, TOKEN, Honest, serving
+from tests.fixtures.broken_csi import BROKEN, BROKEN_KUBE, FIXED, MIB, SLY, TOKEN, Honest, serving
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,15 @@ def test_a_driver_that_breaks_a_rule(tmp_path, devices, rule_id):
             result = judge(rule_id, subject)
     assert result.status == Status.FAIL, result
     assert result.evidence
+
+
+@pytest.mark.parametrize("rule_id", SLY)
+def test_a_driver_that_is_wrong_in_one_half_only(tmp_path, devices, rule_id):
+    with serving(SLY[rule_id](), tmp_path / "s") as address:
+        subject = csi_subject(address, devices)
+        with subject.side:
+            result = judge(rule_id, subject)
+    assert result.status == Status.FAIL, result
 
 
 @pytest.mark.parametrize("rule_id", BROKEN_KUBE)

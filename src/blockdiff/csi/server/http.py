@@ -61,11 +61,22 @@ def _plain(status: int, text: str) -> tuple[int, str, bytes]:
     return status, "text/plain; charset=utf-8", text.encode()
 
 
+def _six() -> bool:
+    """False on a machine without IPv6."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, where: Address, pages: Pages) -> None:
+        if where.host == "::" and not _six():
+            where = where._replace(host="0.0.0.0")  # noqa: S104 - every interface is what was asked for
         self.address_family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
         self.pages = pages
         self._free = threading.BoundedSemaphore(MOST)

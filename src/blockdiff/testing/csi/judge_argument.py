@@ -89,6 +89,15 @@ def wrong_token(subject: Subject) -> str:
     return _wants(subject.allocated(security_token="no-token-of-this-cluster"), "UNAUTHENTICATED")  # noqa: S106
 
 
+@judges("other-namespace")
+def other_namespace(subject: Subject) -> str:
+    """The right to read one namespace is none to read another, and a name means nothing without it."""
+    answer = subject.allocated(namespace=NO_SUCH)
+    if answer.ok or answer.messages:
+        raise Broken(answer.end)
+    return answer.end
+
+
 def _ask(subject: Subject, method: rpc.Method, request: Any) -> Any:
     import grpc
 

@@ -76,6 +76,12 @@ RULES = (
     Rule(
         "wrong-token", "a wrong security_token is UNAUTHENTICATED", "KEP-3314, Kubernetes SnapshotMetadata", ("kube",)
     ),
+    Rule(
+        "other-namespace",
+        "a snapshot is found in its own namespace only",
+        "KEP-3314, Kubernetes SnapshotMetadata",
+        ("kube",),
+    ),
     # ends that are not clean, and others at the same time
     Rule("deadline", "a stream that is cut short by its deadline does not end cleanly", f"{ERRORS}: non-OK code"),
     Rule("cancelled", "a client that goes away in the middle leaves the server as it was", LAW),
