@@ -109,6 +109,7 @@ def test_a_slow_server(kube, tmp_path):
     api = KubeApi(build_clients(kube.kubeconfig(tmp_path / "k", "app", "backup")), timeout=0.2)
     with pytest.raises(ApiError, match="timed out"):
         api.user_name()
+    assert len(kube.requests) <= 1  # never asked again and again
 
 
 def test_an_answer_that_is_none(api, kube):
@@ -162,6 +163,7 @@ def without_nulls(item):
 snapshot, content = k8sobjects.snapshot, k8sobjects.content
 NO_HANDLE = {
     "snapshot-no-status": ({**snapshot(), "status": None}, {}, NotReady, "VolumeSnapshot app/snap-1 is not yet ready"),
+    "snapshot-odd-status": ({**snapshot(), "status": "x"}, {}, NotReady, "VolumeSnapshot app/snap-1 is not yet ready"),
     "snapshot-not-ready": (snapshot(readyToUse=False), {}, NotReady, "VolumeSnapshot app/snap-1 is not yet ready"),
     "snapshot-not-bound": (
         snapshot(boundVolumeSnapshotContentName=None),
@@ -184,6 +186,12 @@ NO_HANDLE = {
     "content-no-status": (
         {},
         {**content(), "status": None},
+        NotReady,
+        "VolumeSnapshotContent(snapcontent-snap-1) is not yet ready",
+    ),
+    "content-odd-status": (
+        {},
+        {**content(), "status": []},
         NotReady,
         "VolumeSnapshotContent(snapcontent-snap-1) is not yet ready",
     ),

@@ -81,7 +81,7 @@ def snapshot_handle(namespace: str, name: str, api: KubeApi) -> str:
     full = f"{namespace}/{name}"
     snapshot = api.volume_snapshot(namespace, name)
     status = snapshot.get("status")
-    if status is None or status.get("readyToUse") is False:
+    if not isinstance(status, dict) or status.get("readyToUse") is False:
         raise NotReady(f"VolumeSnapshot {full} is not yet ready")
     bound = status.get("boundVolumeSnapshotContentName")
     if bound is None:
@@ -89,7 +89,7 @@ def snapshot_handle(namespace: str, name: str, api: KubeApi) -> str:
     content = api.content(bound, f"VolumeSnapshotContent.Get({bound})")
     _check_reference(content, bound, snapshot, full)
     status = content.get("status")
-    if status is None or status.get("readyToUse") is False:
+    if not isinstance(status, dict) or status.get("readyToUse") is False:
         raise NotReady(f"VolumeSnapshotContent({bound}) is not yet ready")
     handle = status.get("snapshotHandle")
     if handle is None:

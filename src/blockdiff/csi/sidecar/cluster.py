@@ -9,6 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
+from blockdiff.csi.errors import ConfigError
+from blockdiff.csi.kube import load_config
 from blockdiff.csi.sidecar.limiter import Limiter
 from blockdiff.errors import BackendUnavailable, InvalidInput, RemoteError
 
@@ -201,15 +203,11 @@ def _client(kubeconfig: str) -> Any:
         raise BackendUnavailable(
             f"this needs the kubernetes client: {error}", hint="pip install 'blockdiff[csi]'"
         ) from None
-    configuration = kubernetes.client.Configuration()
     try:
-        if kubeconfig:
-            kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-        else:
-            kubernetes.config.load_incluster_config(client_configuration=configuration)
-    except Exception as error:  # noqa: BLE001 - it raises whatever the parser met
+        configuration = load_config(kubeconfig or None)
+    except ConfigError as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "the configuration of this cluster"
-        raise InvalidInput(f"cannot load {where}: {error}") from None
+        raise InvalidInput(f"cannot load {where}: {error.reason}") from None
     configuration.connection_pool_maxsize = 64
     return kubernetes.client.ApiClient(configuration)
 
