@@ -329,6 +329,6 @@ def test_interrupted(volumes, more):
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
     assert (code, err.strip()) == (130, "blockdiff: interrupted")
-    if not more:
-        report = json.loads(out)
-        assert (report["complete"], report["identical"], report["error"]) == (False, False, "interrupted")
+    report = json.loads(out)
+    obeys(report, "report")
+    assert (report["complete"], report["identical"], report["error"]) == (False, False, "interrupted")

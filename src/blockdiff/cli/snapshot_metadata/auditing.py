@@ -11,6 +11,7 @@ from blockdiff.cli.snapshot_metadata.spool import Spool
 from blockdiff.cli.snapshot_metadata.telling import list_facts, warn_of_sizes
 from blockdiff.engine.audit import Audit
 from blockdiff.engine.registry import open_device
+from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.errors import BlockdiffError, InvalidInput
 from blockdiff.extent import Kind
 
@@ -47,13 +48,14 @@ def audit_list(
             stack.callback(old.close)
         connect()
         spool = stack.enter_context(Spool(progress))
-        _fetch(args, spool, progress)
-        refuse_part(new, spool.capacity)
-        if spool.end > new.size:
-            raise InvalidInput(
-                f"the list names a range that ends at {spool.end}, and {new.url} has {new.size} bytes: "
-                "is it the right volume?"
-            )
+        try:
+            _fetch(args, spool, progress)
+            _refuse_other(new, spool)
+        except (BlockdiffError, KeyboardInterrupt) as error:
+            report = _nothing_compared(old, new, options.granularity)
+            report.extra["snapshot_metadata"] = list_facts(args, spool, "audit")
+            writer.trouble(report, error)
+            raise
         run = Audit(old, new, spool, list_granularity=spool.granularity, options=options, progress=progress)
         warn_of_sizes(run.report, args, spool.capacity)
         run.report.extra["snapshot_metadata"] = list_facts(args, spool, "audit")
@@ -68,6 +70,22 @@ def _fetch(args: Args, spool: Spool, progress: Any) -> None:
 
     args.emitter, args.progress = spool, lambda offset, _: progress.advance(offset)
     get_snapshot_metadata(args)
+
+
+def _nothing_compared(old: Any, new: Any, granularity: int) -> VerifyReport:
+    first = Side(new.url, new.size) if old is None else Side(old.url, old.size)
+    second = Side("zeroes", new.size) if old is None else Side(new.url, new.size)
+    return VerifyReport("audit", first, second, "content", granularity)
+
+
+def _refuse_other(volume: Any, spool: Spool) -> None:
+    """InvalidInput if the list is not of this volume."""
+    refuse_part(volume, spool.capacity)
+    if spool.end > volume.size:
+        raise InvalidInput(
+            f"the list names a range that ends at {spool.end}, and {volume.url} has {volume.size} bytes: "
+            "is it the right volume?"
+        )
 
 
 def _judge(run: Audit, writer: ReportWriter, *, over: bool) -> None:
