@@ -527,3 +527,35 @@ def test_random_breaks_lose_nothing():
         stream = ResumingStream(attempt, call="c", start=start, retries=50, pause=lambda _: None)
         got = Extents(joined(stream))
         assert got.coalesce() == whole.clip(start, 1 << 60).coalesce()
+
+
+def test_an_end_when_the_time_is_over_proves_nothing(files, connect, monkeypatch):
+    """A server that hears of the deadline and ends well, while this machine slept and gRPC's clock with it."""
+    now = iter([0.0, 31.0, 40.0, 41.0])
+    monkeypatch.setattr("blockdiff.csi.channel._clock", lambda: next(now))
+
+    def play(request, context, number):
+        yield from list(serve(request))[: 7 if number == 1 else None]
+
+    with Scripted(files, play) as server:
+        stream = connect(server, timeout=30).allocated("app", "s")
+        assert joined(stream) == TUPLES
+    assert (stream.resumes, len(server.requests)) == (1, 2)
+
+
+def test_what_a_server_says_does_not_reach_the_terminal_raw(files, connect):
+    def play(request, context, number):
+        yield fail(context, "NOT_FOUND", "\x1b[2J\x9b31m gone\r\u202eaway\nand out")
+
+    with Scripted(files, play) as server, pytest.raises(CallError) as caught:
+        list(connect(server).allocated("app", "s"))
+    assert caught.value.details == "\\x1b[2J\\x9b31m gone\\r\\u202eaway\nand out"
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "address", ["a..b:50051", "a\udcffb:50051", "a:" + "9" * 5000], ids=["empty", "bytes", "digits"]
+)
+def test_an_address_that_is_none(authority, address):
+    with pytest.raises((CallError, InvalidArgs)):
+        list(SnapshotMetadata(address, ca_cert=authority.pem, token="t", retries=0).allocated("app", "s"))

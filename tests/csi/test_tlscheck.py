@@ -139,3 +139,13 @@ def test_a_ca(authority):
 )
 def test_addresses(address, parts):
     assert split(address) == parts
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".b", "a\udcffb"])
+def test_no_host_can_have_this_name(authority, host):
+    """What a typing error in a SnapshotMetadataService makes of an address."""
+    assert "no host can have this name" in explain(f"{host}:50051", authority.pem)
+
+
+def test_a_port_of_thousands_of_digits():
+    assert split("host:" + "9" * 5000)[1] == 443

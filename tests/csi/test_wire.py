@@ -33,3 +33,9 @@ def test_bad_data():
     message.block_metadata.add(byte_offset=5)
     with pytest.raises(OutOfOrder):
         wire.decode(message.SerializeToString())
+
+
+def test_a_negative_capacity_is_none():
+    """Nothing could be held against it: no range would be past the end."""
+    with pytest.raises(SourceError, match="-5 is no capacity"):
+        wire.decode(wire.encode(RECORD._replace(capacity=-5)))

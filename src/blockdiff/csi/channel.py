@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.ca import roots
-from blockdiff.csi.errors import InvalidArgs, LookupFailed, StatusError
+from blockdiff.csi.errors import InvalidArgs, LookupFailed, StatusError, shown
 from blockdiff.csi.tlscheck import diagnose
 from blockdiff.errors import BackendUnavailable
 
@@ -42,6 +43,8 @@ class Place:
     def __init__(
         self, address: str, ca_cert: bytes, server_name: str = "", client_cert: bytes = b"", client_key: bytes = b""
     ) -> None:
+        if not f"{address}{server_name}".isprintable():
+            raise InvalidArgs(f"{address!r} or the server name {server_name!r} is no text")
         self.address = f"unix://{address}" if address.startswith("/") else address
         self.server_name, self._pair = server_name, (client_cert, client_key)
         self.ca_cert = b"" if is_local(address) and not ca_cert else roots(ca_cert)
@@ -82,7 +85,11 @@ def is_local(address: str) -> bool:
 
 
 def stream(place: Place, method: Method, request: Any, timeout: float) -> Iterator[Record]:
-    """One attempt: the records of one call. Leaving it early cancels the call. Raises StatusError."""
+    """One attempt: the records of one call. Leaving it early cancels the call. Raises StatusError.
+
+    Servers are told the timeout, and some end a stream well when it is over. So the end of a stream that comes so late
+    proves nothing, not even where gRPC's clock stood still with the machine: DEADLINE_EXCEEDED.
+    """
     channel = place.connect()
 
     import grpc
@@ -90,10 +97,18 @@ def stream(place: Place, method: Method, request: Any, timeout: float) -> Iterat
     from blockdiff.csi import wire
 
     try:
+        begun = _clock()
         call = method.call(channel)(request, timeout=min(timeout, LONGEST))
         for message in call:
             yield wire.decode(message)
+        if _clock() - begun >= timeout:
+            raise StatusError("DEADLINE_EXCEEDED", "the stream ended when its time was over, which may have cut it")
     except grpc.RpcError as error:
-        raise StatusError(error.code().name, error.details() or "") from None
+        raise StatusError(error.code().name, shown(error.details() or "")) from None
     finally:
         channel.close()  # cancels what goes on
+
+
+def _clock() -> float:
+    """Seconds that also pass while the machine sleeps, where the system can tell."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -98,3 +98,8 @@ class Cancelled(RemoteError):
 def spoken(code: str) -> str:
     """The name of a status as Go prints it: "NOT_FOUND" is "NotFound", and "CANCELLED" is "Canceled"."""
     return {"CANCELLED": "Canceled", "OK": "OK"}.get(code) or "".join(part.capitalize() for part in code.split("_"))
+
+
+def shown(text: str) -> str:
+    """A server's text without what a terminal would obey: control characters are escaped, but for line ends."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -27,6 +27,7 @@ _OTHER_CA = "the server's certificate was not issued by the CA that was given ({
 _CLIENT = "it wants a client certificate that it knows: give one, with its key"
 _NO_CLIENT = f"the server does not let us in: {_CLIENT}"
 _WRONG_NAME = (62, 64)
+_DIGITS = 18  # more are no port, and Python does not like to read thousands
 _CONNECTION = re.compile(
     r"failed to connect|all backends failing|handshak|dns |resolv|resolution|address list|socket closed|recvmsg"
     r"|transport|connection (reset|refused|closed)|endpoint",
@@ -71,13 +72,15 @@ def diagnose(address: str, ca: bytes, server_name: str = "", *, timeout: float =
         return Finding(f"{address} cannot be reached: {why}", permanent=False)
     except OverflowError:
         return Finding(f"{address} is no HOST:PORT: there is no port {port}", permanent=True)
+    except ValueError:  # a label that is empty or too long, NUL, what is no text
+        return Finding(f"{address!r} is no HOST:PORT: no host can have this name", permanent=True)
 
 
 def split(address: str) -> tuple[str, int]:
     """Host and port of ``host:port``, ``[v6]:port``, or with gRPC's ``dns:///`` in front; without a port 443."""
     text = address.rsplit("/", 1)[-1]
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or not port.isdecimal() or len(port) > _DIGITS:
         host, port = text, "443"
     return host.removeprefix("[").removesuffix("]"), int(port)
 

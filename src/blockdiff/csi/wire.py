@@ -22,10 +22,12 @@ def encode(record: Record) -> bytes:
 def decode(message: Buffer) -> Record:
     """One record.
 
-    Raises SourceError (no message, or of a type of block metadata that nobody knows) and OutOfOrder (ranges that are
-    unsorted, overlap, or are empty).
+    Raises SourceError (no message, of a type of block metadata that nobody knows, or with a negative capacity) and
+    OutOfOrder (ranges that are unsorted, overlap, or are empty).
     """
     kind, capacity, extents = _fast.decode_metadata(message)
+    if capacity < 0:  # nothing could be held against it
+        raise SourceError(f"{capacity} is no capacity of a volume")
     try:
         known = BlockMetadataType(kind)
     except ValueError:
