@@ -201,6 +201,18 @@ NO_HANDLE = {
         NotReady,
         "VolumeSnapshotContent(snapcontent-snap-1) is not yet ready",
     ),
+    "empty-handle": (
+        {},
+        content(snapshotHandle=""),
+        NotReady,
+        "VolumeSnapshotContent(snapcontent-snap-1) snapshot handle not set",
+    ),
+    "empty-bound": (
+        snapshot(boundVolumeSnapshotContentName=""),
+        {},
+        NotReady,
+        "VolumeSnapshot app/snap-1 boundVolumeSnapshotContentName not set",
+    ),
     "no-handle": (
         {},
         content(snapshotHandle=None),

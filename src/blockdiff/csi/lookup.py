@@ -45,7 +45,7 @@ def csi_driver(args: Args, api: KubeApi) -> str:
     snapshot = f"VolumeSnapshot({args.namespace}/{args.snapshot_name})"
     found = api.volume_snapshot(args.namespace, args.snapshot_name)
     bound = part(found, "status").get("boundVolumeSnapshotContentName")
-    if bound is None:
+    if not bound:
         raise NotReady(f"{snapshot} has no bound VolumeSnapshotContent")
     content = api.content(bound, f"VolumeSnapshotContents.Get({bound}) for {snapshot}")
     driver = part(content, "spec").get("driver")
@@ -84,7 +84,7 @@ def snapshot_handle(namespace: str, name: str, api: KubeApi) -> str:
     if not isinstance(status, dict) or status.get("readyToUse") is False:
         raise NotReady(f"VolumeSnapshot {full} is not yet ready")
     bound = status.get("boundVolumeSnapshotContentName")
-    if bound is None:
+    if not bound:
         raise NotReady(f"VolumeSnapshot {full} boundVolumeSnapshotContentName not set")
     content = api.content(bound, f"VolumeSnapshotContent.Get({bound})")
     _check_reference(content, bound, snapshot, full)
@@ -92,7 +92,7 @@ def snapshot_handle(namespace: str, name: str, api: KubeApi) -> str:
     if not isinstance(status, dict) or status.get("readyToUse") is False:
         raise NotReady(f"VolumeSnapshotContent({bound}) is not yet ready")
     handle = status.get("snapshotHandle")
-    if handle is None:
+    if not handle:  # an empty one would make it a list of allocated blocks
         raise NotReady(f"VolumeSnapshotContent({bound}) snapshot handle not set")
     return str(handle)
 
