@@ -4,6 +4,7 @@
 ``memory``       MemoryDevice, a device in memory
 ``faults``       FaultDevice, which fails where a picture says so
 ``conformance``  DeviceConformance, the tests that every device must pass (needs pytest)
+``csi``          the conformance suite of SnapshotMetadata servers (needs the extra ``csi``)
 """
 
 from blockdiff.testing.faults import Fault, FaultDevice

@@ -1,5 +1,6 @@
 """What the provider answers over a real connection: complete, from any offset, or an error."""
 
+import functools
 import os
 import random
 import threading
@@ -7,6 +8,8 @@ import threading
 import grpc
 import pytest
 
+from blockdiff._fast import Merge
+from blockdiff.backends.filedevice import FileDevice
 from blockdiff.csi import rpc
 from blockdiff.csi._pb import csi
 from blockdiff.csi.driver import Cancelled, SocketDriver
@@ -269,6 +272,40 @@ def test_a_reader_that_goes_away_leaves_nothing(tmp_path, images):
             call.cancel()
         assert allocated(channel, "a")
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("ask", ["left", "cancelled"])
+def test_no_thread_reads_what_is_closed(tmp_path, monkeypatch, ask):
+    """Whoever goes away, the readers end before the files are closed: a descriptor may be somebody else's then."""
+    data = bytearray(b"x" * (40 << 20))
+    (tmp_path / "a").write_bytes(data)
+    data[:: 1 << 20] = b"y" * 40
+    (tmp_path / "b").write_bytes(data)
+    seen, close = [], FileDevice.close
+
+    def working():
+        return [thread for thread in threading.enumerate() if "_work" in thread.name]
+
+    def close_device(self):
+        seen.append(working())
+        close(self)
+
+    monkeypatch.setattr(FileDevice, "close", close_device)
+    monkeypatch.setattr("blockdiff.engine.diff.Merge", functools.partial(Merge, batch=1))
+    cancelled = threading.Event()
+    stream = provider(f"dir:{tmp_path}", method="content", workers=3).delta(
+        "a", "b", **window(limit=1, cancelled=cancelled)
+    )
+    next(stream)
+    assert working(), "nothing is read behind the scenes, so this test shows nothing"
+    if ask == "left":
+        stream.close()
+    else:
+        cancelled.set()
+        with pytest.raises(StatusError):
+            list(stream)
+    assert len(seen) >= 2
+    assert not any(seen)
 
 
 def test_identity(tmp_path, images):

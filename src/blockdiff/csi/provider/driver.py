@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.csi.driver import check_time
@@ -29,8 +29,9 @@ from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
+    from blockdiff._fast import Extents
     from blockdiff.csi.provider.catalog import Catalog, Place
     from blockdiff.engine.device import Device
     from blockdiff.record import Record
@@ -90,9 +91,9 @@ class Provider:
             _, image = self._open(snapshot_id, stack, start)
             check_start(start, image)
             watch = Watch(deadline, cancelled)
+            # closed before the devices are: threads may be reading them
+            batches = stack.enter_context(closing(self._data(image, self._aligned(start), watch)))
             with translated():
-                run = Map(image, options=self._options, offset=self._aligned(start), progress=watch)
-                batches = (record.extents.only(Kind.DATA) for record in run.records())
                 shaped = self._shape.records(watch.batches(batches), image.size)
                 yield from bounded(after(shaped, start), limit)
                 check_same(image)
@@ -116,8 +117,8 @@ class Provider:
             check_related(where, there)
             check_start(start, target)
             watch = Watch(deadline, cancelled)
+            batches = stack.enter_context(closing(self._changes(base, target, self._aligned(start), watch)))
             with translated():
-                batches = self._changes(base, target, self._aligned(start), watch)
                 shaped = self._shape.records(watch.batches(batches), target.size)
                 yield from bounded(after(shaped, start), limit)
                 check_same(base, target)
@@ -138,7 +139,13 @@ class Provider:
         """Where reading begins: blocks are judged whole, so that a resumed stream says what the first one said."""
         return start - start % self._shape.block_size
 
-    def _changes(self, base: Device, target: Device, start: int, watch: Watch) -> Iterator[Any]:
+    def _data(self, image: Device, start: int, watch: Watch) -> Generator[Extents]:
+        run = Map(image, options=self._options, offset=start, progress=watch)
+        with ended(run.records()) as records:
+            for record in records:
+                yield record.extents.only(Kind.DATA)
+
+    def _changes(self, base: Device, target: Device, start: int, watch: Watch) -> Generator[Extents]:
         if getattr(base, "identity", base) == getattr(target, "identity", target):
             return
         run = Diff(
@@ -152,8 +159,20 @@ class Provider:
         )
         why = f" (not {run.better}: {run.fallback})" if run.fallback else ""
         _log.info("changes of %s since %s: method %s%s", target.url, base.url, run.method, why)
-        for record in run.records():
-            yield record.extents
+        with ended(run.records()) as records:
+            for record in records:
+                yield record.extents
+
+
+@contextmanager
+def ended(records: Iterator[Record]) -> Iterator[Iterator[Record]]:
+    """The same stream, whose work ends with the block."""
+    try:
+        yield records
+    finally:
+        close = getattr(records, "close", None)
+        if close is not None:
+            close()
 
 
 class Watch:
