@@ -259,6 +259,13 @@ def test_files_without_a_driver(run, tmp_path, connect):
     assert server.end() == 0
 
 
+@pytest.mark.parametrize("where", ["127.0.0.1:0", "unix:///tmp/never-made.sock"], ids=["tcp", "socket"])
+def test_tokens_of_a_cluster_need_tls(api, tmp_path, where):
+    config = api.kubeconfig(tmp_path / "config", "csi-driver", "server")
+    done = blockdiff(*WORDS, "--kubeconfig", config, f"--address={where}", "--http-endpoint=", expect=2)
+    assert "--tls-cert and --tls-key are missing: tokens are not taken without TLS" in done.stderr
+
+
 def test_a_driver_that_cannot_do_it(run, driver, tmp_path):
     driver.capabilities = [1]
     server = run("--plain", "--address", f"unix://{tmp_path}/s", "--csi-address", driver.endpoint, "--http-endpoint=")
