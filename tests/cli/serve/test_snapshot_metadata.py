@@ -294,6 +294,8 @@ def test_a_driver_that_cannot_do_it(run, driver, tmp_path):
         (["--timeout=0"], 2, "longer than 0"),
         (["--timeout=1"], 2, "no duration"),
         (["-port=70000"], 2, "70000"),
+        (["-grace=" + "9" * 400 + "h"], 2, "longer than anything waits"),
+        (["-kube-api-qps=nan"], 2, "is no number"),
         (["-max-streaming-duration-min=0"], 2, "0"),
         (["-disable-metrics=maybe"], 2, "neither true nor false"),
         (["-port"], 2, "needs a value"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -106,6 +107,8 @@ def check(options: dict[str, Any]) -> None:
     for name, value in positive.items():
         if value <= 0:
             raise InvalidInput(f"--{name} must be longer than 0")
+    if not math.isfinite(options["kube_api_qps"]):
+        raise InvalidInput("--kube-api-qps is no number")
     if not options["plain"]:
         for name in ("token_file", "client_file", "handle"):
             if options[name] is not None:

@@ -64,6 +64,8 @@ class Streams:
             yield from self._answer(behaviour, request, call, context)
         finally:
             self._free.release()
+            if call.code == "CANCELLED":
+                call.code = call.cancelled.reason
             self._end(call, context)
 
     def _answer(self, behaviour: Behaviour, request: Any, call: Call, context: Any) -> Iterator[bytes]:
