@@ -285,6 +285,10 @@ def test_a_driver_that_cannot_do_it(run, driver, tmp_path):
         (["--plain", "--client-file=x"], 2, "cannot read x"),
         (["--plain", "--client-ca=x"], 2, "--client-ca needs --tls-cert"),
         (["--token-file=x"], 2, "--token-file goes with --plain"),
+        *(
+            (["--plain", "--address=unix:///tmp/bd-x.sock", f"{name}="], 2, f"{name} is empty")
+            for name in ("--token-file", "--client-file", "--client-ca", "--handle")
+        ),
         (["--handle=x"], 2, "--handle goes with --plain"),
         (["--tls-cert=x"], 2, "go together"),
         (["--tls-cert=x", "--tls-key=y"], 2, "cannot read x"),

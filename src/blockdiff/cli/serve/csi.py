@@ -9,7 +9,7 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Size
 from blockdiff.cli.serve.duration import Duration
-from blockdiff.cli.serve.options import log_options, tls_options
+from blockdiff.cli.serve.options import log_options, not_empty, tls_options
 from blockdiff.engine.diff import METHODS
 from blockdiff.errors import InvalidInput
 
@@ -86,7 +86,11 @@ if TYPE_CHECKING:
 )
 @click.option("--grace", type=Duration(), default="20s", show_default=True, help="For streams to finish, at the end.")
 @click.option(
-    "--token-file", default=None, metavar="FILE", help="Lines TOKEN SOURCE-NAME...; tokens come in the metadata."
+    "--token-file",
+    default=None,
+    callback=not_empty,
+    metavar="FILE",
+    help="Lines TOKEN SOURCE-NAME...; tokens come in the metadata.",
 )
 @tls_options()
 @log_options()

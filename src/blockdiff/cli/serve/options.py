@@ -18,6 +18,13 @@ IGNORED = ("vmodule", "log_dir", "log_file", "log_file_max_size", "stderrthresho
 _IGNORED_FLAGS = ("logtostderr", "alsologtostderr", "add_dir_header", "skip_headers", "skip_log_headers", "one_output")
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """For options that keep people out: a variable that was not set must not open the door."""
+    if value == "":
+        raise click.UsageError(f"{param.opts[0]} is empty", ctx)
+    return value
+
+
 def listen_options() -> Decorator:
     """--bind, --port, --address, --max-streams, --max-streaming-duration-min, --grace."""
     return _stack(
@@ -68,7 +75,11 @@ def tls_options() -> Decorator:
             "--tls-key", default=None, envvar="TLS_KEY_PATH", show_envvar=True, metavar="FILE", help="Its key."
         ),
         click.option(
-            "--client-ca", default=None, metavar="FILE", help="Let only clients in with a certificate of this CA."
+            "--client-ca",
+            default=None,
+            callback=not_empty,
+            metavar="FILE",
+            help="Let only clients in with a certificate of this CA.",
         ),
         click.option(
             "--tls-min-version",

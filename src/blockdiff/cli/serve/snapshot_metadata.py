@@ -9,7 +9,7 @@ import click
 
 from blockdiff.cli.base import CONTEXT
 from blockdiff.cli.serve.duration import Duration
-from blockdiff.cli.serve.options import klog_options, listen_options, log_options, tls_options
+from blockdiff.cli.serve.options import klog_options, listen_options, log_options, not_empty, tls_options
 from blockdiff.cli.snapshot_metadata.goclick import GoCommand
 from blockdiff.errors import InvalidInput
 
@@ -47,11 +47,20 @@ from blockdiff.errors import InvalidInput
     help="Which base handles a client may name: known is all but those of other namespaces, drivers or volumes.",
 )
 @click.option("--plain", is_flag=True, help="Without Kubernetes: certificates and tokens decide, names are handles.")
-@click.option("--token-file", default=None, metavar="FILE", help="With --plain: lines TOKEN NAMESPACE...")
-@click.option("--client-file", default=None, metavar="FILE", help="With --plain: lines CERTIFICATE-NAME NAMESPACE...")
+@click.option(
+    "--token-file", default=None, callback=not_empty, metavar="FILE", help="With --plain: lines TOKEN NAMESPACE..."
+)
+@click.option(
+    "--client-file",
+    default=None,
+    callback=not_empty,
+    metavar="FILE",
+    help="With --plain: lines CERTIFICATE-NAME NAMESPACE...",
+)
 @click.option(
     "--handle",
     default=None,
+    callback=not_empty,
     metavar="TEMPLATE",
     help="With --plain: the handle of {namespace}/ and {name}.  [default: {name}]",
 )
