@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-import tempfile
 import socket
+import tempfile
 
 import pytest
 
