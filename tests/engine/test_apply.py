@@ -111,6 +111,10 @@ def test_small_ranges_of_a_cached_file_are_not_mapped(tmp_path):
         by_path = reader.bytes_read(0)
         assert by_path["buffered"] >= 4096 + 65536
         assert sum(by_path.values()) == 4096 + 65536 + (1 << 19)
+        sides = [(device.fileno(), -1, device.size, 4096, "auto") for device in (source, target)]
+        reader = _fast.Reader(*sides, granularity=4096)
+        reader.run(Extents([(0, 4096, _fast.SEG_COMPARE), (8192, 4096, _fast.SEG_COMPARE)]))
+        assert reader.bytes_read(0) == reader.bytes_read(1) == {"buffered": 8192}
 
 
 def test_one_device_is_refused(tmp_path):

@@ -159,6 +159,7 @@ def test_random_buffers(seed, granularity, offset):
 # ---- split_plan ----
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 5000), st.sampled_from(range(16))), max_size=20),
     st.integers(1, 4000),

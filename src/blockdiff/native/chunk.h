@@ -214,8 +214,9 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
         k->offset = r->pos;
         k->length = stop - r->pos;
         k->seg = g->kind & BD_SEG_MASK;
-        if (k->seg == BD_SEG_COPY && k->length <= BD_TINY && k->path[0] == BD_PATH_MMAP && r->side[0].mode == BD_READ_AUTO)
-            k->path[0] = BD_PATH_BUFFERED;
+        for (int s = 0; s < 2 && k->length <= BD_TINY; s++)
+            if (k->path[s] == BD_PATH_MMAP && r->side[s].mode == BD_READ_AUTO)
+                k->path[s] = BD_PATH_BUFFERED;
         r->pos = stop;
         return 1;
     }
