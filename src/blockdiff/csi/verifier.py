@@ -50,7 +50,8 @@ class VerifierEmitter:
     path or URL, and are then opened here and closed by ``close``.
 
     ``done`` raises ContentsDoNotMatch when a byte differs that the list left out; ``report`` then says where. What a
-    driver lists too much cannot be seen in this way. Both methods raise DeviceError (also FailedToSeek).
+    driver lists too much cannot be seen in this way. Both methods raise DeviceError (also FailedToSeek);
+    InvalidInput if the source is smaller than the volume: equal parts of it would prove nothing.
     ``max_differences`` limits the ranges that the report lists, never its totals; ``on_differences`` is given them in
     batches as they are found, and the report then lists none.
     """
@@ -137,11 +138,12 @@ class VerifierEmitter:
 
     def _look_at_capacity(self, capacity: int) -> None:
         """The check says nothing about what a device does not have."""
-        for device in (self._source, self._target):
-            if device.size < capacity:
-                self._warnings.append(
-                    f"{device.url} has {device.size} bytes and the volume has {capacity}: the rest was not compared"
-                )
+        refuse_part(self._source, capacity)
+        if self._target.size < capacity:
+            self._warnings.append(
+                f"{self._target.url} has {self._target.size} bytes and the volume has {capacity}: "
+                "the rest was not compared"
+            )
 
     def _readable(self, extents: Extents) -> Extents:
         """The ranges without what the source does not have: there the original reads nothing and goes on."""
@@ -197,6 +199,15 @@ class VerifierEmitter:
             offset=error.offset,
             length=error.length,
             errno=error.errno,
+        )
+
+
+def refuse_part(source: Any, capacity: int) -> None:
+    """InvalidInput if the source is smaller than the volume: nothing could be said about the rest."""
+    if source.size < capacity:
+        raise InvalidInput(
+            f"{source.url} has {source.size} bytes and the snapshot's volume has {capacity}: "
+            "it is not restored from it, or not all of it"
         )
 
 

@@ -150,6 +150,18 @@ def test_the_verifier(cluster, devices, flags):
     assert source.read_bytes() == target.read_bytes()
 
 
+def test_a_check_that_proves_nothing(cluster, devices, flags):
+    """A list from an offset on is told; equal parts of the volumes are no success."""
+    assert cluster.run(VERIFIER, *flags)[0] == 0
+    code, out, err = cluster.run(VERIFIER, *flags, "-starting-offset=8192")
+    assert (code, out, err) == (0, "", "warning: the list begins at byte 8192: it is not complete\n")
+    for path in devices:
+        path.write_bytes(bytes(2 * MIB))
+    code, out, err = cluster.run(VERIFIER, *flags)
+    assert (code, out) == (1, "")
+    assert err.endswith("it is not restored from it, or not all of it\n")
+
+
 def test_a_list_that_misses_something(cluster, devices, flags):
     _, target = devices
     with target.open("r+b") as file:

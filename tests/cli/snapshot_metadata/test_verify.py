@@ -332,3 +332,11 @@ def test_interrupted(volumes, more):
     report = json.loads(out)
     obeys(report, "report")
     assert (report["complete"], report["identical"], report["error"]) == (False, False, "interrupted")
+
+
+def test_a_list_that_does_not_begin_at_the_start_is_never_complete(volumes):
+    assert volumes.run()[0] == 0  # now both are equal
+    code, out, err = volumes.run("-starting-offset=8192")
+    assert (code, err) == (0, "")
+    assert out.startswith("identical, but the list begins at byte 8,192: with the listed")
+    assert "complete" not in out

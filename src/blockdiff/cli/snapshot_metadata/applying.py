@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from blockdiff.csi.verifier import VerifierEmitter
+from blockdiff.csi.verifier import VerifierEmitter, refuse_part
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.errors import InvalidInput
@@ -155,15 +155,6 @@ def refuse_same(source: Any, target: Any) -> None:
     refuse = getattr(target, "refuse_if_same", None)
     if refuse is not None:
         refuse(source)
-
-
-def refuse_part(source: Any, capacity: int) -> None:
-    """InvalidInput if the source is smaller than the volume: nothing could be said about the rest."""
-    if source.size < capacity:
-        raise InvalidInput(
-            f"{source.url} has {source.size} bytes and the snapshot's volume has {capacity}: "
-            "it is not restored from it, or not all of it"
-        )
 
 
 def _steps(size: int) -> Iterator[tuple[int, int]]:

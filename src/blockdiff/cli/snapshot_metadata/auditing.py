@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.cli.audit import fill, result
-from blockdiff.cli.snapshot_metadata.applying import refuse_part
 from blockdiff.cli.snapshot_metadata.spool import Spool
 from blockdiff.cli.snapshot_metadata.telling import list_facts, warn_of_sizes
+from blockdiff.csi.verifier import refuse_part
 from blockdiff.engine.audit import Audit
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.report import Side, VerifyReport

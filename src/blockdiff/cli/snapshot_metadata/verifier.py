@@ -47,6 +47,8 @@ def _verify(values: dict[str, Any]) -> None:
             raise Failure(f"Error: {error}{_where(emitter.report)}") from None
         for warning in emitter.report.warnings if emitter.report else ():
             say(f"warning: {warning}")
+        if args.starting_offset:
+            say(f"warning: the list begins at byte {args.starting_offset}: it is not complete")
 
 
 def _open(stack: ExitStack, source: str, target: str, *, force: bool) -> VerifierEmitter:

@@ -140,7 +140,7 @@ def _apply(args: Args, applying: Applying, writer: ReportWriter, *, quiet: bool,
         raise
     report = _report(applying, args)
     warn_of_sizes(report, args, applying.capacity)
-    writer.end(report, _result(report, verbose))
+    writer.end(report, _result(report, args.starting_offset, verbose))
     return 0 if report.identical else 1
 
 
@@ -150,11 +150,12 @@ def _report(applying: Applying, args: Args) -> VerifyReport:
     return report
 
 
-def _result(report: VerifyReport, verbose: bool) -> list[str]:
+def _result(report: VerifyReport, start: int, verbose: bool) -> list[str]:
     facts = report.extra["snapshot_metadata"]
     applied = f"{facts['applied_bytes']:,} bytes in {facts['listed_extents']:,} ranges"
     if report.identical:
-        verdict = f"complete: with the listed {applied} applied, all {report.length:,} bytes are identical"
+        whole = f"identical, but the list begins at byte {start:,}" if start else "complete"
+        verdict = f"{whole}: with the listed {applied} applied, all {report.length:,} bytes are identical"
     else:
         verdict = f"INCOMPLETE LIST: with the listed {applied} applied, {differing(report)}"
     return [
