@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 from blockdiff.csi import rpc
@@ -19,7 +20,7 @@ _OPTIONS = (
 )
 
 
-class Side:
+class Side(ABC):
     """A connection. ``name`` is csi or kube; ``target`` is the address."""
 
     name = ""
@@ -34,13 +35,13 @@ class Side:
         """Another connection to the same server."""
         return _channel(self.target, *self._transport)
 
+    @abstractmethod
     def allocated(self, snapshot: str, start: int, limit: int, **override: str) -> tuple[rpc.Method, Any]:
         """The method and the request. ``override`` replaces fields that the side adds by itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delta(self, base: str, snapshot: str, start: int, limit: int, **override: str) -> tuple[rpc.Method, Any]:
         """The method and the request."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Closes the connection."""
