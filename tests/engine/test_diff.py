@@ -218,3 +218,15 @@ def test_a_changed_list_is_small_on_a_clone(xfs_dir):
     clone(base, xfs_dir / "b")
     shutil.copy(base, xfs_dir / "c")
     assert changed_bytes(diff(base, xfs_dir / "b", method="reflink")) == []
+
+
+def test_changes_are_given_as_they_are_found():
+    """Not when the whole of the volumes was read: a consumer that is cut off goes on from there."""
+    a, b = bytearray(256 * MIB), bytearray(256 * MIB)
+    for at in (5, 70 * MIB, 200 * MIB):
+        b[at] = 1
+    run = Diff(memory(bytes(a)), memory(bytes(b)), options=blockdiff.ReadOptions(workers=1))
+    records = run.records()
+    assert next(records).extents.start == 0
+    assert not run.run.report.complete
+    assert [record.extents.start for record in records] == [70 * MIB, 200 * MIB]

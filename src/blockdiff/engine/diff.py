@@ -8,6 +8,7 @@ from blockdiff._fast import SEG_COMPARE, SEG_DST_HOLE, SEG_SRC_HOLE, Extents, Me
 from blockdiff.engine.compare import check_unchanged
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import known_extents, plan_compare
+from blockdiff.engine.stream import coalesce
 from blockdiff.engine.verify import Verification, in_use, refuse_same, shared_ranges, span
 from blockdiff.errors import InvalidInput, UnsupportedOperation
 from blockdiff.extent import Kind
@@ -169,7 +170,8 @@ class Diff:
             progress=self._progress,
             command="diff",
         )
-        yield from Merge(self.run, (), _CHANGED)
+        # batch by batch: a Merge of them all would keep back what was found first until it has found a lot
+        yield from coalesce(part for found in self.run for part in Merge((found,), (), _CHANGED))
         self.warnings += self.run.report.warnings
         yield from self._tail()
 
