@@ -1,9 +1,12 @@
 """Each call from its arguments to the driver's answer: every row of the errors that clients know."""
 
+import time
+
 import grpc
 import pytest
 
 from blockdiff.csi import rpc
+from blockdiff.csi.sidecar.replaced import PATIENCE, Replaced
 from tests.fixtures.scripted import message
 from tests.fixtures.sidecar import (
     AUDIENCE,
@@ -412,3 +415,33 @@ class TestDriver:
         code, text = refused(sidecar().client.allocated())
         assert code == "INTERNAL"
         assert text.startswith("failed to get response from CSI driver: ")
+
+
+class TestReplaced:
+    """A name that stands for another snapshot than when the stream was begun."""
+
+    @pytest.mark.parametrize("ask", ["allocated", "delta"])
+    def test_a_stream_is_not_taken_up_over_another_snapshot(self, sidecar, api, ask):
+        client = sidecar().client
+        named = {"name": "b"} if ask == "allocated" else {}
+        stream = getattr(client, ask)
+        assert tuples(stream(**named))
+        assert tuples(stream(**named, starting_offset=4096))
+        api.add("volumesnapshots", snapshot("b", content="content-new", uid="uid-app-b"))
+        api.add("volumesnapshotcontents", content("b", handle="handle-new") | {"metadata": {"name": "content-new"}})
+        assert refused(stream(**named, starting_offset=4096)) == (
+            "INTERNAL",
+            "VolumeSnapshot 'app/b' is another one than before: begin at offset 0",
+        )
+        assert tuples(stream(**named))
+        # whose first part is it
+        assert refused(stream(**named, starting_offset=4096))[0] == "INTERNAL"
+
+    def test_it_is_forgotten_in_time(self):
+        replaced = Replaced(kept=2)
+        past = time.monotonic() - 2 * PATIENCE
+        replaced.check("app", "a", "one", 0, past)
+        replaced.check("app", "a", "two", 1, past)
+        for number in range(10):
+            replaced.check("app", f"{number}", "x", 0, time.monotonic())
+        assert len(replaced._seen) == 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blockdiff.csi import rpc
 from blockdiff.csi.errors import StatusError
 from blockdiff.csi.server.call import check_window
+from blockdiff.csi.sidecar.replaced import Replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ class Service:
 
     def __init__(self, driver: Driver, gate: Gate, monitor: Monitor) -> None:
         self._driver, self._gate, self._monitor = driver, gate, monitor
+        self._replaced = Replaced()
 
     @property
     def behaviours(self) -> dict[rpc.Method, Any]:
@@ -64,7 +66,9 @@ class Service:
         user = self._gate.admit(request.security_token, request.namespace, driver, call)
         if not self._monitor.ready:
             raise StatusError("UNAVAILABLE", "the CSI driver is not yet ready")
-        return self._gate.target(request.namespace, name, driver, call), user
+        target = self._gate.target(request.namespace, name, driver, call)
+        self._replaced.check(request.namespace, name, target.handle, request.starting_offset, call.deadline)
+        return target, user
 
     @staticmethod
     def _window(request: Any, target: Target, call: Call) -> dict[str, Any]:
