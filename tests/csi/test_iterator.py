@@ -251,9 +251,10 @@ def test_bad_ca_certificates(cluster, pem, why):
     assert cluster.asked[-1] == "backup/token"
 
 
-def test_a_ca_certificate_that_is_not_base64(cluster, authority):
+@pytest.mark.parametrize("text", ["-----BEGIN", "!Q0E=", "Q0E", "\u00e9Q0E="])
+def test_a_ca_certificate_that_is_not_base64(cluster, authority, text):
     item = k8sobjects.service(cluster.server.address, authority.pem)
-    item["spec"]["caCert"] = "-----BEGIN"
+    item["spec"]["caCert"] = text
     cluster.kube.add("snapshotmetadataservices", item)
     with pytest.raises(CACertError, match="not base64"):
         cluster.run()

@@ -70,7 +70,7 @@ class ServerTls:
         """None leaves the configuration as it is. Nothing may be raised into the core."""
         try:
             return self._configuration() if self.changed() else None
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the core cannot take it
             _log.error("the certificate stays as it was: %s", error)
             return None
 
