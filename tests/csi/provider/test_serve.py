@@ -199,6 +199,15 @@ def test_every_option_is_documented():
     assert {opt for param in options for opt in param.opts} == documented
 
 
+def test_what_others_can_reach_lets_not_everybody_in(tmp_path, images):
+    files = Authority(tmp_path / "ca").issue()
+    words = ["serve", "csi", "--source", f"dir:{images}", "--tls-cert", files.cert, "--tls-key", files.key]
+    for address in ("0.0.0.0:0", ":0"):
+        assert "lets everybody in" in blockdiff(*words, "--endpoint", address, expect=2).stderr
+    with server(*words[2:], "--endpoint", ":0", "--client-ca", files.ca):
+        pass
+
+
 WRONG = [
     ((), "--source"),
     (("--source", "dir:/no/such/place"), "cannot serve"),

@@ -151,8 +151,11 @@ def _door(options: Mapping[str, Any]) -> Door:
     from blockdiff.csi.server.address import parse
     from blockdiff.csi.sidecar.grants import Grants
 
+    where = parse(options["endpoint"])
     if not options["token_file"]:
+        if options["tls_cert"] and not options["client_ca"] and not where.loopback:
+            raise InvalidInput(f"{options['endpoint']} lets everybody in: give --client-ca or --token-file")
         return Door()
-    if not parse(options["endpoint"]).path and not options["tls_cert"]:
+    if not where.path and not options["tls_cert"]:
         raise InvalidInput("tokens are not taken over TCP without TLS: give --tls-cert and --tls-key")
     return Door(Grants(options["token_file"], secret=True))
