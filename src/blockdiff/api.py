@@ -127,7 +127,7 @@ def map(  # noqa: A001 - the command's name
     with ExitStack() as stack:
         if _lists(image):
             check_listing(str(image), zeroes=zeroes)
-            listing = open_listing(None, image, offset=offset, length=length, holes=holes)  # type: ignore[arg-type]
+            listing = open_listing(None, image, offset=offset, length=length, holes=holes, mapped=True)  # type: ignore[arg-type]
             yield from stack.enter_context(listing).records()
             return
         run = Map(

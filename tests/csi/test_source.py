@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import blockdiff
 from blockdiff.cli.main import run as command_line
 from blockdiff.csi.address import pair_of, parse
 from blockdiff.csi.source import default_kubeconfig, open_source
@@ -320,3 +321,14 @@ def test_what_is_missing_is_named(monkeypatch):
     source, names = open_source(None, parse_locator("csi:app/b"))
     with pytest.raises(UnsupportedOperation, match=r"pip install 'blockdiff\[csi\]'"):
         next(source.records(names))
+
+
+@pytest.mark.parametrize("output", ["qemu", "nbd", "human", "json"])
+def test_a_map_of_changes_is_none(capsys, output):
+    """What did not change would be a hole there, and holes are zero: who applies that loses it."""
+    assert command_line(["map", "csi:new?endpoint=unix:///nowhere&base-id=old", "-o", output]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "asks for changes, and a map shows what is allocated" in err
+    with pytest.raises(InvalidInput, match="leave out the base"):
+        list(blockdiff.map("csi:new?endpoint=unix:///nowhere&base-id=old"))

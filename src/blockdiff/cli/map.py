@@ -57,7 +57,9 @@ def command(
     progress = make_progress(progress_mode, quiet=quiet)
     if is_source(image):
         check_listing(image, output, zeroes=zeroes)
-        with open_listing(None, image, offset=offset, length=length, holes=output in WITH_HOLES) as listing:
+        with open_listing(
+            None, image, offset=offset, length=length, holes=output in WITH_HOLES, mapped=True
+        ) as listing:
             emit(listing.records(), make_list(output, quiet=quiet, facts=True, zeroes_known=False), progress)
             _end(listing, listing.capacity, output, quiet, verbose)
         return 0

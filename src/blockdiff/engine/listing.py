@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Extents, Template, format_extents
@@ -12,7 +13,6 @@ from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
     from typing import BinaryIO, Self
 
@@ -148,7 +148,16 @@ def open_listing(
     offset: int = 0,
     length: int | None = None,
     holes: bool = False,
+    mapped: bool = False,
 ) -> Listing:
-    """The listing of two URLs of snapshots (base None: what is allocated, or what the target's URL says)."""
+    """The listing of two URLs of snapshots (base None: what is allocated, or what the target's URL says).
+
+    ``mapped`` is for a map: InvalidInput if the URL names a base, as what did not change is neither a hole nor zero.
+    """
     source, pair = open_source(base, target)
+    if mapped and pair.base is not None:
+        source.close()
+        raise InvalidInput(
+            f"{os.fspath(target)!r} asks for changes, and a map shows what is allocated: leave out the base"
+        )
     return Listing(source, pair, offset=offset, length=length, holes=holes)
