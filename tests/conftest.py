@@ -7,6 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from blockdiff._fast import statfs_type
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TMPFS = 0x01021994
+
+settings.register_profile("steady", deadline=None, print_blob=True)  # a slow machine is no failure
+settings.load_profile("steady")
 
 
 def _keep_images_on_a_disk() -> None:
