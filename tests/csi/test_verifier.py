@@ -11,7 +11,7 @@ from blockdiff.csi import emitters
 from blockdiff.csi.metadata import IteratorMetadata
 from blockdiff.csi.verifier import VerifierEmitter
 from blockdiff.engine.source import emit
-from blockdiff.errors import ContentsDoNotMatch, DeviceError, FailedToSeek, InvalidInput
+from blockdiff.errors import ContentsDoNotMatch, DeviceBusy, DeviceError, FailedToSeek, InvalidInput
 from blockdiff.record import BlockMetadataType
 from blockdiff.testing.faults import Fault, FaultDevice
 from blockdiff.testing.memory import MemoryDevice
@@ -247,6 +247,18 @@ def test_failed_to_compare_is_no_mismatch(side):
 def test_one_device_for_both_is_refused(paths):
     with pytest.raises(InvalidInput, match="one and the same"):
         VerifierEmitter(paths[0], paths[0])
+
+
+class OfSource(MemoryDevice):
+    """A device that lies on the source, as a loop device does: only it can tell."""
+
+    def refuse_if_same(self, source):
+        raise DeviceBusy(f"{self.url} has storage in common with {source.url}")
+
+
+def test_a_target_made_of_the_source_is_refused():
+    with pytest.raises(DeviceBusy, match="t has storage in common with s"):
+        VerifierEmitter(memory(bytes(BLOCK), "s"), OfSource(bytes(BLOCK), url="t"))
 
 
 def test_a_missing_device(paths, tmp_path):

@@ -51,7 +51,8 @@ class VerifierEmitter:
 
     ``done`` raises ContentsDoNotMatch when a byte differs that the list left out; ``report`` then says where. What a
     driver lists too much cannot be seen in this way. Both methods raise DeviceError (also FailedToSeek);
-    InvalidInput if the source is smaller than the volume: equal parts of it would prove nothing.
+    InvalidInput if the source is smaller than the volume: equal parts of it would prove nothing. Devices that share
+    storage are refused at once (InvalidInput).
     ``max_differences`` limits the ranges that the report lists, never its totals; ``on_differences`` is given them in
     batches as they are found, and the report then lists none.
     """
@@ -80,6 +81,9 @@ class VerifierEmitter:
             self._source = self._open(source)
             self._target = self._open(target, writable=True)
             self._application = Application(self._source, self._target)
+            refuse = getattr(self._target, "refuse_if_same", None)
+            if refuse is not None:  # a loop device and the file below it: the copy would prove itself
+                refuse(self._source)
         except BaseException:
             self.close()
             raise
