@@ -9,7 +9,7 @@ import yaml
 
 from blockdiff.cli.main import cli
 from blockdiff.csi.provider.catalog import _SOURCE
-from tests.deploy.conftest import CASES, CHART, ROOT, containers, default_values, of_kind, pods
+from tests.deploy.conftest import CASES, CHART, ROOT, chart, containers, default_values, of_kind, pods
 from tests.fixtures import helm
 
 VERSIONS = {
@@ -211,6 +211,15 @@ def test_wrong_values(changes):
     good = {"snapshotMetadataService": {"caCert": "Q0E="}} if changes else {}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(helm.merged(helm.merged(default_values(), good), changes), SCHEMA)
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_socket_that_is_for_root_alone_can_be_reached(monkeypatch, root):
+    monkeypatch.setitem(CASES, "root", {"runAsRoot": root})
+    ((_, pod, container),) = containers(chart("root"))
+    user = pod["securityContext"]
+    assert (user["runAsUser"], user.get("runAsNonRoot", False)) == ((0, False) if root else (65532, True))
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
 def test_every_value_is_in_the_schema_and_used():
