@@ -133,6 +133,9 @@ def resumed(say: Callable[[str], None]) -> Callable[[Exception, int, int], None]
     """Tells of a broken stream that is taken up again."""
 
     def tell(error: Exception, offset: int, attempt: int) -> None:
-        say(f"the stream broke ({error}); going on from byte {offset:,}, attempt {attempt}")
+        if offset:
+            say(f"the stream broke ({error}); going on from byte {offset:,}, attempt {attempt}")
+        else:
+            say(f"nothing was listed yet ({error}); trying again, attempt {attempt}")
 
     return tell
