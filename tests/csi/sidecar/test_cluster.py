@@ -163,3 +163,11 @@ def test_names_that_lead_elsewhere(api, make, name):
         make(api).snapshot("app", name, PATIENT)
     assert caught.value.status == 404
     assert len(api.requests) == before, "nobody was asked"
+
+
+def test_nothing_is_asked_for_nobody(api, make):
+    gone, before = threading.Event(), len(api.requests)
+    gone.set()
+    with pytest.raises(ClusterError, match="nobody waits"):
+        make(api, qps=1, burst=1).snapshot("app", "a", Patience(WAIT, gone))
+    assert len(api.requests) == before

@@ -149,6 +149,8 @@ class Cluster:
         from urllib3.exceptions import HTTPError
 
         if not self._limit(path).wait(caller.remaining, caller.cancelled):
+            if caller.cancelled.is_set():
+                raise ClusterError("nobody waits for the answer any more")
             raise ClusterError("too many requests to the API server: raise --kube-api-qps and --kube-api-burst")
         try:
             response = self._send(method, path + (f"?{urlencode(query)}" if query else ""), body, caller.remaining)
