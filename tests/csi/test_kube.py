@@ -83,6 +83,7 @@ STATUSES = {
         ),
     ),
     "plain-502": (502, "<html>\nbad gateway", "<html> (HTTP 502)"),
+    "escapes": (502, "<b>\x1b[2J", "<b>\\x1b[2J (HTTP 502)"),
     "nothing": (503, "", "Service Unavailable (HTTP 503)"),
 }
 

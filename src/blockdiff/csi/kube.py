@@ -111,7 +111,7 @@ class KubeApi:
         try:
             return call(_request_timeout=self._timeout)
         except ApiException as error:
-            raise ApiError(request, refusal(error, what), error.status or 0) from None
+            raise ApiError(request, shown(refusal(error, what)), error.status or 0) from None
         except (HTTPError, OSError) as error:
             raise ApiError(request, f"cannot reach the API server: {reason_of(error)}") from None
         except (ValueError, TypeError) as error:  # what the client makes of an answer that is none
