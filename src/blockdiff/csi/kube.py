@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff.csi.args import Clients
-from blockdiff.csi.errors import ApiError, ConfigError, LookupFailed
+from blockdiff.csi.errors import ApiError, ConfigError, LookupFailed, shown
 from blockdiff.errors import BackendUnavailable
 
 if TYPE_CHECKING:
