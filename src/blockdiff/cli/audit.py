@@ -13,7 +13,7 @@ from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read, make_writer
 from blockdiff.cli.verify import UNREADABLE
 from blockdiff.engine.audit import Audit
-from blockdiff.errors import BlockdiffError
+from blockdiff.errors import BlockdiffError, InvalidInput
 from blockdiff.extent import Kind
 from blockdiff.units import format_size
 
@@ -60,6 +60,7 @@ def command(
     writer = make_writer(output, progress, quiet=quiet, key="ranges" if show_over else "under_reported")
     base = None if allocated else devices[0]
     with opened(base, devices[-1], list_file, list_capacity="target") as (first, second, listed):
+        _refuse_part(second, listed)
         run = Audit(
             first,
             second,
@@ -81,6 +82,15 @@ def command(
     if len(run.report.unreadable):
         return UNREADABLE
     return 0 if run.correct else 1
+
+
+def _refuse_part(target: Any, listed: Any) -> None:
+    """What the list misses beyond the end of TARGET would not be found, and the list called correct."""
+    if listed.capacity and listed.capacity > target.size:
+        raise InvalidInput(
+            f"the list is of a volume of {listed.capacity} bytes and {target.url} has {target.size}: a part of the "
+            "volume does not prove the list; name the whole one"
+        )
 
 
 def fill(run: Audit, list_format: str) -> None:
