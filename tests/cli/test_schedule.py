@@ -58,3 +58,26 @@ def test_tags():
 )
 def test_bad_tags(words):
     assert "rror: " in blockdiff("tag", *words, expect=2).stderr
+
+
+def test_explain():
+    words = ("schedule", "explain", "--at", "2024-03-30T12:00", "--next", "3", "--zone", "Europe/Berlin")
+    done = blockdiff(*words, "daily:local=7@2:30 yearly:remote=1@Feb-30", expect=0)
+    assert done.stdout.splitlines() == [
+        "Sun 2024-03-31 03:30 CEST  daily:local=7@02:30",
+        "Mon 2024-04-01 02:30 CEST  daily:local=7@02:30",
+        "Tue 2024-04-02 02:30 CEST  daily:local=7@02:30",
+        "never                     yearly:remote=1@Feb-30",
+    ]
+    found = json.loads(blockdiff(*words, "-o", "json", "-", stdin="hourly:local=1@5 daily:local=7@15", expect=0).stdout)
+    assert [item["time"] for item in found] == [f"2024-03-30T{hour}:{minute}:00+01:00" for hour, minute in
+                                                ((12, "05"), (13, "05"), (14, "05"))]  # fmt: skip
+    assert found[0]["schedule"] == {"destination": "local", "keep": 1, "minute": 5}
+    assert blockdiff("schedule", "explain", "daily:local=1", expect=0).stdout.count("\n") == 10
+
+
+@pytest.mark.parametrize(
+    "words", [("--zone", "Moon/Sea"), ("--zone", "../etc/passwd"), ("--at", "soon"), ("--next", "0")]
+)
+def test_bad_explanations(words):
+    assert "rror: " in blockdiff("schedule", "explain", *words, "daily:local=1", expect=2).stderr

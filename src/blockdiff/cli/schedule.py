@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 
 import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
+from blockdiff.errors import InvalidInput
+from blockdiff.schedule import Schedules, parse_schedules
 
 
 @click.group("schedule", cls=Group, context_settings=CONTEXT, short_help="Check and convert schedules of snapshots")
@@ -44,8 +47,6 @@ def parse(text: str, output: str, from_json: bool, original: bool) -> int:
       blockdiff schedule parse "hourly:local=24 daily:local=7@3:15,remote=7@10"
       blockdiff schedule parse -o json - < schedule.txt
     """
-    from blockdiff.schedule import Schedules, parse_schedules
-
     if text == "-":
         text = _stdin()
     found = Schedules.from_json(text) if from_json else parse_schedules(text, original=original)
@@ -53,9 +54,67 @@ def parse(text: str, output: str, from_json: bool, original: bool) -> int:
     return 0
 
 
-def _stdin() -> str:
-    from blockdiff.errors import InvalidInput
+@command.command("explain", cls=Command, context_settings=CONTEXT)
+@click.argument("text")
+@click.option("--at", metavar="TIME", default=None, help="From here on: 2026-01-31T12:00, of --zone.  [default: now]")
+@click.option("--next", "count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="How many times.")
+@click.option("--zone", metavar="ZONE", default="UTC", show_default=True, help="The time zone, such as Europe/Berlin.")
+@click.option("-o", "--output", type=click.Choice(("human", "json")), default="human", show_default=True)
+@click.option("--original", is_flag=True, help="Read TEXT as snapper does; see schedule parse.")
+def explain(text: str, at: str | None, count: int, zone: str, output: str, original: bool) -> int:
+    """Say when snapshots are due, by each entry of a schedule.
 
+    TEXT is the schedule, or - for stdin. Times are given in --zone. Where the clocks change, a time that is skipped is
+    due as much later, and one that is shown twice is due once.
+
+    \b
+    Examples:
+      blockdiff schedule explain "daily:local=7@3:15 weekly:archive=4@Sun"
+      blockdiff schedule explain --at 2024-03-30T12:00 --next 3 --zone Europe/Berlin daily:local=7@2:30
+    """
+    from itertools import islice
+
+    from blockdiff.schedule.ticks import upcoming
+
+    found = parse_schedules(_stdin() if text == "-" else text, original=original)
+    place = _zone(zone)
+    after = _time(at, place)
+    rows = [(tick.astimezone(place), one) for tick, one in islice(upcoming(found, after, place), count)]
+    if output == "json":
+        import json
+
+        click.echo(json.dumps([{"time": tick.isoformat(), "schedule": one.to_dict()} for tick, one in rows]))
+        return 0
+    for tick, one in rows:
+        click.echo(f"{tick:%a %Y-%m-%d %H:%M %Z}  {Schedules([one])}")
+    never = [one for one in found if next(iter(upcoming([one], after, place)), None) is None]
+    for one in never:
+        click.echo(f"never                     {Schedules([one]) or one.to_dict()}")
+    return 0
+
+
+def _zone(name: str) -> dt.tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidInput(
+            f"the time zone {name!r} is not known here: write one such as UTC or Europe/Berlin"
+        ) from error
+
+
+def _time(text: str | None, zone: dt.tzinfo) -> dt.datetime:
+    if text is None:
+        return dt.datetime.now(zone)
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no time: write 2026-01-31T12:00") from None
+    return time if time.tzinfo else time.replace(tzinfo=zone)
+
+
+def _stdin() -> str:
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
