@@ -33,6 +33,7 @@ COMMANDS = {
     "snapshot-metadata": "Ask Kubernetes what changed between snapshots, and check the answer",
     "serve": "Serve changed block tracking over gRPC",
     "schedule": "Check and convert schedules of snapshots",
+    "retention": "Say which snapshots a schedule keeps",
     "tag": "Read and make names of snapshots",
     "completion": "Print the shell completion script",
 }
