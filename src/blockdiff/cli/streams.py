@@ -38,12 +38,15 @@ def silence_stdout() -> None:
     os.close(null)
 
 
-def leave(code: int) -> NoReturn:
-    """Ends at once: everything is flushed, and taking the interpreter apart would cost more than a small verify."""
+def leave(code: int, *, unwritten: int = OutputError.exit_code) -> NoReturn:
+    """Ends at once: everything is flushed, and taking the interpreter apart would cost more than a small verify.
+
+    ``unwritten`` is the exit code when stdout does not take what is left, unless ``code`` tells of worse.
+    """
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        code = code if code > 1 else OutputError.exit_code
+        code = code if code > 1 else unwritten
         silence_stdout()
     try:
         sys.stderr.flush()

@@ -213,8 +213,9 @@ def test_interrupted(cluster, flags, name):
     assert (code, err) == (1, "Error: context canceled\n")
 
 
-def test_output_that_nobody_takes(cluster):
-    many = [record(*((at * 8192, 4096) for at in range(100_000)), capacity=8192 * 100_000)]
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_output_that_nobody_takes(cluster, count):
+    many = [record(*((at * 8192, 4096) for at in range(count)), capacity=8192 * count)]
     cluster.play = lambda request, context, number: iter(many)
     process = cluster.start(LISTER, *WHICH, f"-kubeconfig={cluster.kubeconfig}")
     process.stdout.close()

@@ -50,7 +50,7 @@ class Program:
     def main(self, words: Sequence[str] | None = None) -> NoReturn:
         """Runs it and exits."""
         hold_streams()
-        leave(self.run(sys.argv[1:] if words is None else words))
+        leave(self.run(sys.argv[1:] if words is None else words), unwritten=FAILED)
 
     def run(self, words: Sequence[str]) -> int:
         """Runs it and gives the exit code: 0 done, 1 failed or interrupted, 2 flags that nobody knows."""
