@@ -54,7 +54,9 @@ class Listener:
         self._streams = Streams(max_streams, duration, ended)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="unary")
         self._server = grpc.server(self._pool, options=_OPTIONS)
-        self._health = health.HealthServicer(experimental_thread_pool=self._pool)
+        # blocking: the other way sends under a lock that the end of a watch waits for, and then nothing ends
+        self._watches = ThreadPoolExecutor(64, thread_name_prefix="watch")
+        self._health = health.HealthServicer(experimental_non_blocking=False, experimental_thread_pool=self._watches)
         self._add_health()
         self._names = [""]
         self._stopped = threading.Event()
@@ -106,6 +108,7 @@ class Listener:
         _wait(self._server.stop(grace), grace + 10)
         self._streams.close()
         self._pool.shutdown(wait=False)
+        self._watches.shutdown(wait=False)
         if self._where.path:
             socketlock.remove(self._where.path, self._socket)
         self._stopped.set()
