@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -273,7 +274,9 @@ def test_interrupting_merge(tmp_path, files):
     with open(tmp_path / "pipe", "wb") as pipe:
         pipe.write(v1(SPECS[1])[:50])
         pipe.flush()
-        process.send_signal(signal.SIGTERM)
+        while process.poll() is None:  # one that comes just before it begins to wait for the pipe is seen after it
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
         code, _, _ = finish(process)
     assert code == 130
     assert sorted(os.listdir(tmp_path)) == ["d0", "pipe"]
