@@ -10,7 +10,7 @@ import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
 from blockdiff.errors import InvalidInput
-from blockdiff.retention import Verdict, expire
+from blockdiff.retention.entry import Verdict, expire
 from blockdiff.schedule import Destination, parse_schedules
 
 

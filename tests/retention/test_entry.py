@@ -6,7 +6,7 @@ import random
 import pytest
 
 from blockdiff.errors import InvalidInput
-from blockdiff.retention import expire
+from blockdiff.retention.entry import expire
 from blockdiff.schedule import Destination, Period, parse_schedules
 from blockdiff.schedule.ticks import ticks
 from blockdiff.tag import Tag
