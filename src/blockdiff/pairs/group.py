@@ -1,0 +1,81 @@
+"""Consistency groups: the volumes of one machine at one tag, and which of them lack it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from blockdiff.pairs.match import Comparison
+    from blockdiff.snapshot import Snapshot
+
+    Grouping = Callable[[str, str], str]
+    """(volume, name of a snapshot or empty) -> the name of its group, such as "vm 4"."""
+
+
+class Group(NamedTuple):
+    """One tag of one group. ``lacking`` are members that have no snapshot of that tag, so that it is not whole."""
+
+    name: str
+    tag: str
+    members: tuple[tuple[str, Snapshot], ...]
+    lacking: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Every volume of the group has the tag."""
+        return not self.lacking
+
+    def __str__(self) -> str:
+        return f"{self.name} @{self.tag}" if self.name else f"@{self.tag}"
+
+
+def each_alone(volume: str, _tag: str) -> str:
+    """The grouping of those who want none: a volume is a group."""
+    return volume
+
+
+def all_together(_volume: str, _tag: str) -> str:
+    """One group of all volumes."""
+    return ""
+
+
+def members(volumes: Mapping[str, Iterable[Snapshot]], grouping: Grouping) -> dict[str, list[str]]:
+    """The volumes of each group: those it has by their own name, and those with a snapshot that names it."""
+    found: dict[str, dict[str, None]] = {}
+    for volume, snapshots in volumes.items():
+        names = dict.fromkeys(grouping(volume, snapshot.name) for snapshot in snapshots)
+        for name in (*names, grouping(volume, "")):
+            found.setdefault(name, {})[volume] = None
+    return {name: list(volumes) for name, volumes in found.items()}
+
+
+def groups(volumes: Mapping[str, Sequence[Snapshot]], grouping: Grouping) -> list[Group]:
+    """Each tag of each group, in the order in which the volumes list them.
+
+    Whether a volume was made only after a tag is not known here: it lacks the tag all the same.
+    """
+    tags: dict[tuple[str, str], dict[str, Snapshot]] = {}
+    for volume, snapshots in volumes.items():
+        for snapshot in snapshots:
+            tags.setdefault((grouping(volume, snapshot.name), snapshot.name), {})[volume] = snapshot
+    known = members(volumes, grouping)
+    return [
+        Group(name, tag, tuple(have.items()), tuple(volume for volume in known[name] if volume not in have))
+        for (name, tag), have in tags.items()
+    ]
+
+
+def common_base(compared: Mapping[str, Comparison]) -> str | None:
+    """The newest tag that all volumes of a group have in common with their copies, under one name on both sides.
+
+    The order is that of the first volume. None if there is no such tag: the group has no base.
+    """
+    if not compared:
+        return None
+    first, *rest = (
+        dict.fromkeys(match.source.name for match in one.matches if not match.renamed) for one in compared.values()
+    )
+    common = [name for name in first if all(name in other for other in rest)]
+    return common[-1] if common else None
