@@ -36,8 +36,8 @@ class Instant(NamedTuple):
         try:
             if match is None:
                 raise ValueError
-            seconds = _days(*map(int, match.group(1, 2, 3))) * 86400 + _clock(*match.group(4, 5, 6))
-            offset = _clock(*match.group(9, 10), "00") if match[8] else 0
+            seconds = _days(*map(int, match.group(1, 2, 3))) * 86400 + _clock(match[4], match[5], match[6])
+            offset = _clock(match[9], match[10], "00") if match[8] else 0
         except ValueError:
             raise InvalidInput(f"invalid time {quoted(text)}: write 2006-01-02T15:04:05.999999999Z07:00") from None
         seconds += offset if match[8] == "-" else -offset
@@ -78,7 +78,7 @@ def _days(year: int, month: int, day: int) -> int:
     return dt.date(400, month, day).toordinal() - _CYCLE - _EPOCH
 
 
-def _clock(*texts: str) -> int:
+def _clock(hour: str, minute: str, second: str) -> int:
     """Seconds of a time of day. Raises ValueError."""
-    time = dt.time(*map(int, texts))
+    time = dt.time(int(hour), int(minute), int(second))
     return time.hour * 3600 + time.minute * 60 + time.second
