@@ -72,7 +72,7 @@ def test_explain():
     found = json.loads(blockdiff(*words, "-o", "json", "-", stdin="hourly:local=1@5 daily:local=7@15", expect=0).stdout)
     assert [item["time"] for item in found] == [f"2024-03-30T{hour}:{minute}:00+01:00" for hour, minute in
                                                 ((12, "05"), (13, "05"), (14, "05"))]  # fmt: skip
-    assert found[0]["schedule"] == {"destination": "local", "keep": 1, "minute": 5}
+    assert found[0]["rule"] == "hourly:local=1@5"
     assert blockdiff("schedule", "explain", "daily:local=1", expect=0).stdout.count("\n") == 10
 
 

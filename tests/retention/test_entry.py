@@ -8,7 +8,6 @@ import pytest
 from blockdiff.errors import InvalidInput
 from blockdiff.retention.entry import expire
 from blockdiff.schedule import Destination, Period, parse_schedules
-from blockdiff.schedule.ticks import ticks
 from blockdiff.tag import Tag
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -101,7 +100,7 @@ def test_years_of_a_daemon_with_gaps(seed):
     end = begin + dt.timedelta(days=200)
     taken = {one: [] for one in schedules}
     for one in schedules:
-        for tick in ticks(one, begin, dt.UTC):
+        for tick in one.calendar.ticks(begin):
             if tick > end:
                 break
             if rng.random() < 0.8:

@@ -74,22 +74,24 @@ def explain(text: str, at: str | None, count: int, zone: str, output: str, origi
     """
     from itertools import islice
 
-    from blockdiff.schedule.ticks import upcoming
+    from blockdiff.schedule.language import Context, language
+    from blockdiff.schedule.rule import next_tick, upcoming
 
-    found = parse_schedules(_stdin() if text == "-" else text, original=original)
     place = _zone(zone)
     after = _time(at, place)
-    rows = [(tick.astimezone(place), one) for tick, one in islice(upcoming(found, after, place), count)]
+    context = Context(zone=place, original=original)
+    rules = language("snapper").parse(_stdin() if text == "-" else text, context).rules()
+    rows = [(tick.astimezone(place), rule) for tick, rule in islice(upcoming(rules, after), count)]
     if output == "json":
         import json
 
-        click.echo(json.dumps([{"time": tick.isoformat(), "schedule": one.to_dict()} for tick, one in rows]))
+        click.echo(json.dumps([{"time": tick.isoformat(), "rule": rule.name} for tick, rule in rows]))
         return 0
-    for tick, one in rows:
-        click.echo(f"{tick:%a %Y-%m-%d %H:%M %Z}  {Schedules([one])}")
-    never = [one for one in found if next(iter(upcoming([one], after, place)), None) is None]
-    for one in never:
-        click.echo(f"never                     {Schedules([one]) or one.to_dict()}")
+    for tick, rule in rows:
+        click.echo(f"{tick:%a %Y-%m-%d %H:%M %Z}  {rule.name}")
+    for rule in rules:
+        if next_tick(rule, after) is None:
+            click.echo(f"never                     {rule.name}")
     return 0
 
 

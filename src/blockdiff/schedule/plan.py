@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import msgspec
 
 from blockdiff.errors import InvalidInput
+from blockdiff.schedule.calendar import Daily, Hourly, Minutely, Monthly, Weekly, YearDay, Yearly
 from blockdiff.schedule.words import Destination, Option, Period
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
+
+    from blockdiff.schedule.calendar import Calendar
 
 MONTHS = calendar.month_abbr
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")  # 0 is Sunday
@@ -116,6 +119,25 @@ class Schedule:
     def percent(self) -> int:
         """``minutely`` in percent. The original prints 52 for 0.53, a fault of its 32 bits."""
         return int((self.minutely or 0.0) * 100 + 1e-4)
+
+    @property
+    def calendar(self) -> Calendar:
+        """When it is due, without the zone; never if no time is set at all."""
+        hour, minute = self.hour or 0, self.minute or 0
+        match self.period:
+            case Period.YEARLY:
+                if self.yearday is not None:
+                    return YearDay(self.yearday, hour, minute)
+                return Yearly(self.month or 1, self.day or 1, hour, minute)
+            case Period.MONTHLY:
+                return Monthly(self.day or 1, hour, minute)
+            case Period.WEEKLY:
+                return Weekly(self.weekday or 0, hour, minute)
+            case Period.DAILY:
+                return Daily(hour, minute)
+            case Period.HOURLY:
+                return Hourly(minute)
+        return Minutely(self.minutely or 0.0)
 
     def is_time(self, now: dt.datetime, *, chance: Callable[[], float] = random.random) -> bool:
         """Whether a snapshot is due in this minute, by the fields of ``now`` as they are. ``chance`` gives a number

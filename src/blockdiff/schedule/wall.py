@@ -1,0 +1,130 @@
+"""Ticks of calendars that go by clocks: exact, and in bounded time over any distance. Pure numbers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_left
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from blockdiff.errors import InvalidInput
+from blockdiff.schedule.place import DAY, EPOCH, FIRST, FIRST_DAY, HOUR, LAST, Piece, Place, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Skipped: TypeAlias = Literal["later", "at once", "never"]
+"""What becomes of a time that the clocks skip: the instant as much later, the end of the gap, or nothing."""
+
+_SECOND = dt.timedelta(seconds=1)
+
+
+def seconds(time: dt.datetime) -> int:
+    """Whole seconds since 1970, rounded down; of a time before the year 1 of UTC the last second before it.
+
+    Raises InvalidInput for a time without a zone.
+    """
+    if time.utcoffset() is None:
+        raise InvalidInput(f"the time {time.isoformat()} has no time zone")
+    return max((time - EPOCH) // _SECOND, FIRST * 60 - 1)
+
+
+def instant(number: int) -> dt.datetime:
+    """The time in UTC of whole seconds since 1970."""
+    return EPOCH + dt.timedelta(0, number)
+
+
+class Ticking:
+    """What all calendars can do. ``following`` is the one question that each of them answers."""
+
+    __slots__ = ()
+
+    def following(self, after: int, place: Place) -> int | None:
+        """The first tick later than ``after``, both in seconds since 1970; None if there is none until 9999."""
+        raise NotImplementedError
+
+    def ticks(self, after: dt.datetime, zone: dt.tzinfo = dt.UTC) -> Iterator[dt.datetime]:
+        """All ticks later than ``after``, ascending, in UTC. Raises InvalidInput for a time without a zone."""
+        return self._ticks(seconds(after), place_of(zone))
+
+    def _ticks(self, after: int, place: Place) -> Iterator[dt.datetime]:
+        tick = self.following(after, place)
+        while tick is not None:
+            yield instant(tick)
+            tick = self.following(tick, place)
+
+
+class Wall(Ticking):
+    """At times of day, on some days: each of the hours with each of the minutes of ``clock``.
+
+    Unless ``skipped`` is "never", a time has one tick on its date, also if the clocks skip it or show it twice.
+    """
+
+    __slots__ = ()
+    skipped: ClassVar[Skipped] = "later"
+
+    @property
+    def clock(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Hours and minutes of the day, ascending; neither is empty."""
+        raise NotImplementedError
+
+    def next_day(self, day: int) -> int | None:
+        """The first date from ``day`` on (both in days since 1970); None if there is none until 9999."""
+        raise NotImplementedError
+
+    def following(self, after: int, place: Place) -> int | None:
+        tick = after // 60 + 1
+        while tick <= LAST:
+            piece = place.piece(tick)
+            wall = self.next_wall(tick + piece.offset)
+            if wall is None:
+                return None
+            found = wall - piece.offset
+            if piece.before != piece.offset:
+                found = self._near_change(piece, tick, found)
+            if found < piece.end:
+                return found * 60 if FIRST <= found <= LAST and found + piece.offset <= LAST else None
+            # no leap over changes for the hands of the clock: they may go back to times before this one
+            tick = piece.end if self.skipped == "never" else max(piece.end, wall - DAY)
+        return None
+
+    def _near_change(self, piece: Piece, tick: int, found: int) -> int:
+        """The first tick from ``tick`` on in a piece at whose start the clocks are moved, without that ``found``."""
+        start, _, offset, before = piece
+        if offset < before:
+            if self.skipped == "never" or found >= start + before - offset:
+                return found
+            wall = self.next_wall(max(tick + offset, start + before))  # what is shown again is over
+            return LAST + 1 if wall is None else wall - offset
+        if self.skipped == "later":
+            wall = self.next_wall(tick + before)
+            if wall is not None and wall < start + offset:
+                return min(found, wall - before)
+        if self.skipped == "at once" and tick == start:
+            wall = self.next_wall(start + before)
+            if wall is not None and wall < start + offset:
+                return start
+        return found
+
+    def next_wall(self, wall: int) -> int | None:
+        """The first of its times from ``wall`` on (both in minutes of the clocks since 1970)."""
+        day, minute = divmod(wall, DAY)
+        found = self.next_day(max(day, FIRST_DAY))
+        hours, minutes = self.clock
+        if found == day:
+            time = _next_time(hours, minutes, minute)
+            if time >= 0:
+                return day * DAY + time
+            found = self.next_day(day + 1)
+        return None if found is None else found * DAY + hours[0] * HOUR + minutes[0]
+
+
+def _next_time(hours: Sequence[int], minutes: Sequence[int], time: int) -> int:
+    """The first time of day from ``time`` on; -1 if there is none on this day."""
+    hour, past = divmod(time, HOUR)
+    index = bisect_left(hours, hour)
+    if index < len(hours) and hours[index] == hour:
+        left = bisect_left(minutes, past)
+        if left < len(minutes):
+            return hour * HOUR + minutes[left]
+        index += 1
+    return hours[index] * HOUR + minutes[0] if index < len(hours) else -1

@@ -1,0 +1,132 @@
+"""Rules: what is due, what was missed, what comes."""
+
+import datetime as dt
+from itertools import islice, pairwise, takewhile
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockdiff.errors import InvalidInput
+from blockdiff.schedule import Schedule, parse_schedules
+from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Yearly
+from blockdiff.schedule.rule import Due, Rule, due, due_at, next_tick, next_ticks, upcoming
+from tests.schedule.strategies import ZONES, calendar_schedules, calendars
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MINUTE = dt.timedelta(minutes=1)
+
+
+def utc(*fields):
+    return dt.datetime(*fields, tzinfo=dt.UTC)
+
+
+def rules():
+    return st.builds(Rule, calendars(), st.sampled_from(ZONES).map(ZoneInfo))
+
+
+def test_due_once():
+    hourly = Rule(Hourly(0))
+    assert due(hourly, utc(2024, 1, 1, 0, 0), utc(2024, 1, 1, 0, 59)) == ((), 0)
+    assert due(hourly, utc(2024, 1, 1, 0, 59), utc(2024, 1, 1, 1, 0)) == ((utc(2024, 1, 1, 1),), 0)
+    assert due(hourly, utc(2024, 1, 1, 1, 0), utc(2024, 1, 1, 1, 0, 30)) == ((), 0)
+    assert due(hourly, utc(2024, 1, 1), utc(2024, 1, 1, 5, 30)) == ((utc(2024, 1, 1, 5),), 4)
+    assert due(hourly, utc(2024, 1, 1), utc(2024, 1, 1, 5, 30), catch_up=False) == ((), 5)
+    assert due(hourly, utc(2024, 1, 1), utc(2024, 1, 1, 5, 0, 30), catch_up=False) == ((utc(2024, 1, 1, 5),), 4)
+    assert due(hourly, utc(2024, 1, 2), utc(2024, 1, 1)) == ((), 0)  # the clock was put back
+
+
+@given(rules(), st.booleans(), st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2040, 1, 1)),
+       st.lists(st.floats(0.001, 90_000), min_size=1, max_size=30))  # fmt: skip
+def test_no_tick_twice_and_none_forgotten(rule, catch_up, now, steps):
+    """However a daemon's clock moves on, each tick is acted on or counted as missed, once."""
+    begin = now = now.replace(tzinfo=dt.UTC)
+    seen, total = [], 0
+    for step in steps:
+        later = now + dt.timedelta(seconds=step)
+        found, missed = due(rule, now, later, catch_up=catch_up)
+        assert list(due_at([rule], now, later, catch_up=catch_up)) == (
+            [(rule, (found, missed))] if found or missed else []
+        )
+        seen += found
+        total += len(found) + missed
+        now = later
+    every = list(takewhile(lambda tick: tick <= now, rule.ticks(begin)))
+    assert len(set(seen)) == len(seen)
+    assert set(seen) <= set(every)
+    assert total == len(every)
+
+
+@given(st.lists(rules(), max_size=8), st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2040, 1, 1)))
+def test_upcoming_is_a_sorted_merge(several, after):
+    after = after.replace(tzinfo=dt.UTC)
+    found = list(islice(upcoming(several, after), 40))
+    merged = sorted((tick, number) for number, rule in enumerate(several) for tick in islice(rule.ticks(after), 40))
+    assert found == [(tick, several[number]) for tick, number in merged[:40]]
+
+
+@given(st.lists(rules(), max_size=8), st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2040, 1, 1)))
+def test_many_at_once_as_each_by_itself(several, after):
+    after = after.replace(tzinfo=dt.UTC)
+    assert list(next_ticks(several, after)) == [(rule, next_tick(rule, after)) for rule in several]
+
+
+def walk(schedule, after, count):
+    """The oracle of snapper's schedules: is_time of every minute."""
+    tick = after.replace(second=0, microsecond=0)
+    for _ in range(count):
+        tick += MINUTE
+        if schedule.is_time(tick):
+            yield tick
+
+
+EVERY = [
+    "hourly:local=1@17", "daily:local=1@23:59", "daily:local=1", "weekly:local=1@Sun", "weekly:local=1@Sat/12:30",
+    "monthly:local=1@1", "monthly:local=1@31/23:59", "yearly:local=1@Feb-29", "yearly:local=1@366",
+    "yearly:local=1@001", "yearly:local=1@Dec-31/23:59",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", EVERY)
+def test_calendars_of_schedules(text):
+    (schedule,) = parse_schedules(text)
+    begin, days = utc(2023, 12, 30, 11, 7, 31), 65
+    until = begin + dt.timedelta(days=days)
+    found = takewhile(lambda tick: tick <= until, schedule.calendar.ticks(begin))
+    assert list(found) == list(walk(schedule, begin, days * 1440))
+
+
+@given(calendar_schedules(), st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2200, 1, 1)))
+def test_next_is_the_time_of_a_schedule(schedule, after):
+    rule, after = Rule(schedule.calendar), after.replace(tzinfo=dt.UTC)
+    first = next_tick(rule, after)
+    if first is None:
+        assert (schedule.month, schedule.day) in {(2, 30), (2, 31), (4, 31), (6, 31), (9, 31), (11, 31)}
+        return
+    assert first > after
+    assert schedule.is_time(first)
+    found = [first, *islice(rule.ticks(first), 5)]
+    assert all(earlier < later for earlier, later in pairwise(found))
+
+
+def test_faults_and_never():
+    for ask in (
+        next_tick,
+        lambda rule, time: list(upcoming([rule], time)),
+        lambda rule, time: list(due_at([rule], time, time)),
+    ):
+        with pytest.raises(InvalidInput, match="no time zone"):
+            ask(Rule(Daily(1)), dt.datetime(2024, 1, 1))
+    for calendar in (Schedule().calendar, Yearly(2, 30), Cron("0 0 31 2 *"), Minutely(0)):
+        assert next_tick(Rule(calendar, BERLIN), utc(2024, 1, 1)) is None
+        assert due(Rule(calendar, BERLIN), utc(1, 1, 1), utc(9999, 1, 1)) == Due((), 0)
+
+
+def test_a_time_that_is_shown_twice():
+    """``fold`` says which of the two is meant."""
+    rule = Rule(Hourly(30), BERLIN)
+    twice = dt.datetime(2024, 10, 27, 2, 15, tzinfo=BERLIN)
+    assert next_tick(rule, twice) == utc(2024, 10, 27, 0, 30)
+    assert next_tick(rule, twice.replace(fold=1)) == utc(2024, 10, 27, 1, 30)
+    assert due(rule, twice, twice.replace(fold=1)) == ((utc(2024, 10, 27, 0, 30),), 0)
