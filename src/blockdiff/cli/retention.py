@@ -5,13 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
 from blockdiff.errors import InvalidInput
-from blockdiff.retention.entry import Verdict, expire
+from blockdiff.retention.entry import expire
 from blockdiff.schedule import Destination, parse_schedules
+
+if TYPE_CHECKING:
+    from blockdiff.retention.verdict import Verdict
 
 
 @click.group("retention", cls=Group, context_settings=CONTEXT, short_help="Say which snapshots a schedule keeps")
