@@ -99,6 +99,15 @@ def integer(text: str) -> int:
     return value
 
 
+def boolean(text: str) -> bool:
+    """A truth value as Go's ``strconv.ParseBool`` takes it. Raises InvalidInput in its words."""
+    if text in ("1", "t", "T", "TRUE", "true", "True"):
+        return True
+    if text in ("0", "f", "F", "FALSE", "false", "False"):
+        return False
+    raise InvalidInput(f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax")
+
+
 def quoted(text: str) -> str:
     """A text in double quotes, on one line."""
     inner = text.replace("\\", "\\\\").replace('"', '\\"').encode("unicode_escape").decode().replace("\\\\", "\\")

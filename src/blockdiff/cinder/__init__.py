@@ -1,0 +1,1 @@
+"""Managed snapshots of Cinder volumes (OpenStack), in the formats of SnapSentry."""
