@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule import Schedule, parse_schedules
-from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Yearly
+from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Weekly, Yearly
 from blockdiff.schedule.rule import Due, Rule, due, due_at, next_tick, next_ticks, upcoming
 from tests.schedule.strategies import ZONES, calendar_schedules, calendars
 
@@ -56,6 +56,29 @@ def test_no_tick_twice_and_none_forgotten(rule, catch_up, now, steps):
     assert len(set(seen)) == len(seen)
     assert set(seen) <= set(every)
     assert total == len(every)
+
+
+@given(rules(), st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2040, 1, 1)), st.floats(0, 30 * 86400))
+def test_a_long_standstill(rule, since, seconds):
+    """How many were missed is not found out by going through them."""
+    since = since.replace(tzinfo=dt.UTC)
+    until = since + dt.timedelta(seconds=seconds)
+    every = list(takewhile(lambda tick: tick <= until, rule.ticks(since)))
+    assert due(rule, since, until) == Due(tuple(every[-1:]), max(0, len(every) - 1))
+
+
+def test_thousands_of_years():
+    """Counted by other means than by the clock."""
+    begin, end = utc(1, 1, 1), utc(9999, 12, 31, 23, 59)
+    days = (end - begin).days
+    assert due(Rule(Minutely(1)), begin, end) == ((end,), days * 1440 + 1438)
+    two = (utc(1900, 1, 1) - utc(1700, 1, 1)).days * 24
+    assert two - 1 <= due(Rule(Hourly(59), BERLIN), utc(1700, 1, 1), utc(1900, 1, 1)).missed + 1 <= two + 1
+    assert due(Rule(Daily(23, 59)), begin, end) == ((end,), days)
+    assert due(Rule(Weekly(0)), begin, end).missed == sum(1 for _ in range(6, days + 1, 7)) - 1
+    assert due(Rule(Cron("*/30 * * * *")), begin, end).missed == days * 48 + 46
+    epoch = utc(1970, 1, 1)
+    assert due(Rule(Hourly(0)), utc(1969, 1, 1), epoch) == ((epoch,), 365 * 24 - 1)
 
 
 @given(st.lists(rules(), max_size=8), st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2040, 1, 1)))

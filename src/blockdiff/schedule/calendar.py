@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule import cron
 from blockdiff.schedule.place import EPOCH, FIRST, LAST, LAST_DAY
-from blockdiff.schedule.wall import Skipped, Ticking, Wall, instant, seconds
+from blockdiff.schedule.wall import Everyday, Skipped, Ticking, Timed, Wall, instant, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,23 +41,37 @@ class Minutely(Ticking):
     """A share (0 to 1) of all minutes, evenly spread, and the same ones for everybody; 0 is never."""
 
     share: float = 1.0
+    ratio: tuple[int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise InvalidInput(f"invalid share {self.share}: accepted are 0 to 1")
+        object.__setattr__(self, "ratio", _ratio(self.share))
 
     def following(self, after: int, place: Place) -> int | None:
-        taken, total = _ratio(self.share)
-        if not taken:
-            return None
-        # its minutes are k / share, rounded up, for all whole numbers k
-        number = after // 60 * taken // total + 1
+        taken, _ = self.ratio
+        return self._minute(self._number(after) + 1) if taken else None
+
+    def count(self, since: int, until: int, place: Place) -> int:
+        return max(0, self._number(until) - self._number(since))
+
+    def latest(self, until: int, place: Place) -> int | None:
+        taken, _ = self.ratio
+        return self._minute(self._number(until)) if taken else None
+
+    def _number(self, time: int) -> int:
+        """Which of its minutes is the last one until a time: they are k / share, rounded up, for whole numbers k."""
+        taken, total = self.ratio
+        return time // 60 * taken // total
+
+    def _minute(self, number: int) -> int | None:
+        taken, total = self.ratio
         tick = -(-number * total // taken)
-        return tick * 60 if tick <= LAST else None
+        return tick * 60 if FIRST <= tick <= LAST else None
 
 
 @dataclass(frozen=True, slots=True)
-class Hourly(Wall):
+class Hourly(Everyday):
     """At a minute of each hour."""
 
     minute: int = 0
@@ -70,12 +84,9 @@ class Hourly(Wall):
     def clock(self) -> Clock:
         return _HOURS, (self.minute,)
 
-    def next_day(self, day: int) -> int | None:
-        return day if day <= LAST_DAY else None
-
 
 @dataclass(frozen=True, slots=True)
-class Daily(Wall):
+class Daily(Timed, Everyday):
     """Once on each date."""
 
     hour: int = 0
@@ -84,16 +95,9 @@ class Daily(Wall):
     def __post_init__(self) -> None:
         _check(hour=self.hour, minute=self.minute)
 
-    @property
-    def clock(self) -> Clock:
-        return (self.hour,), (self.minute,)
-
-    def next_day(self, day: int) -> int | None:
-        return day if day <= LAST_DAY else None
-
 
 @dataclass(frozen=True, slots=True)
-class Weekly(Wall):
+class Weekly(Timed):
     """On one day of the week; 0 is Sunday."""
 
     weekday: int = 0
@@ -103,17 +107,16 @@ class Weekly(Wall):
     def __post_init__(self) -> None:
         _check(weekday=self.weekday, hour=self.hour, minute=self.minute)
 
-    @property
-    def clock(self) -> Clock:
-        return (self.hour,), (self.minute,)
-
     def next_day(self, day: int) -> int | None:
         found = day + (self.weekday - day - 4) % 7  # day 0 was a Thursday
         return found if found <= LAST_DAY else None
 
+    def days(self, begin: int, end: int) -> int:
+        return (end - self.weekday + 10) // 7 - (begin - self.weekday + 10) // 7
+
 
 @dataclass(frozen=True, slots=True)
-class Monthly(Wall):
+class Monthly(Timed):
     """On one day of each month. ``short`` says what a month without that day has: none, or its last day."""
 
     day: int = 1
@@ -125,10 +128,6 @@ class Monthly(Wall):
         _check(day=self.day, hour=self.hour, minute=self.minute)
         if self.short not in ("skip", "last"):
             raise InvalidInput(f"invalid short {self.short!r}: accepted are skip and last")
-
-    @property
-    def clock(self) -> Clock:
-        return (self.hour,), (self.minute,)
 
     def next_day(self, day: int) -> int | None:
         if day > LAST_DAY:
@@ -146,7 +145,7 @@ class Monthly(Wall):
 
 
 @dataclass(frozen=True, slots=True)
-class Yearly(Wall):
+class Yearly(Timed):
     """On one date of each year that has it: February 29 in leap years, February 30 never."""
 
     month: int = 1
@@ -156,10 +155,6 @@ class Yearly(Wall):
 
     def __post_init__(self) -> None:
         _check(month=self.month, day=self.day, hour=self.hour, minute=self.minute)
-
-    @property
-    def clock(self) -> Clock:
-        return (self.hour,), (self.minute,)
 
     def next_day(self, day: int) -> int | None:
         if day > LAST_DAY or self.day > _LENGTHS[self.month]:
@@ -175,7 +170,7 @@ class Yearly(Wall):
 
 
 @dataclass(frozen=True, slots=True)
-class YearDay(Wall):
+class YearDay(Timed):
     """On one day of each year, counted from 1; day 366 in leap years only."""
 
     yearday: int = 1
@@ -184,10 +179,6 @@ class YearDay(Wall):
 
     def __post_init__(self) -> None:
         _check(yearday=self.yearday, hour=self.hour, minute=self.minute)
-
-    @property
-    def clock(self) -> Clock:
-        return (self.hour,), (self.minute,)
 
     def next_day(self, day: int) -> int | None:
         if day > LAST_DAY:
@@ -202,7 +193,7 @@ class YearDay(Wall):
 
 
 @dataclass(frozen=True, slots=True)
-class Steps(Wall):
+class Steps(Everyday):
     """At 00, 00 + ``hours``, ... of each day, at the same minute: SnapSentry's express."""
 
     hours: int
@@ -214,9 +205,6 @@ class Steps(Wall):
     @property
     def clock(self) -> Clock:
         return _HOURS[:: self.hours], (self.minute,)
-
-    def next_day(self, day: int) -> int | None:
-        return day if day <= LAST_DAY else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +233,9 @@ class Cron(Wall):
     def next_day(self, day: int) -> int | None:
         return self.fields.days.from_day(day)
 
+    def days(self, begin: int, end: int) -> int:
+        return end - begin if self.fields.days.every else Wall.days(self, begin, end)
+
 
 @dataclass(frozen=True, slots=True)
 class Every(Ticking):
@@ -255,15 +246,24 @@ class Every(Ticking):
 
     seconds: int
     anchor: dt.datetime = EPOCH
+    begin: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.seconds < 1:
             raise InvalidInput(f"invalid interval {self.seconds}: 1 second or more is wanted")
-        object.__setattr__(self, "anchor", instant(max(seconds(self.anchor), FIRST * 60)))
+        object.__setattr__(self, "begin", max(seconds(self.anchor), FIRST * 60))
+        object.__setattr__(self, "anchor", instant(self.begin))
 
     def following(self, after: int, place: Place) -> int | None:
-        tick = after + self.seconds - (after - seconds(self.anchor)) % self.seconds
+        tick = after + self.seconds - (after - self.begin) % self.seconds
         return tick if FIRST * 60 <= tick < (LAST + 1) * 60 else None
+
+    def count(self, since: int, until: int, place: Place) -> int:
+        return max(0, (until - self.begin) // self.seconds - (since - self.begin) // self.seconds)
+
+    def latest(self, until: int, place: Place) -> int | None:
+        tick = until - (until - self.begin) % self.seconds
+        return tick if tick >= FIRST * 60 else None
 
 
 Calendar: TypeAlias = Minutely | Hourly | Daily | Weekly | Monthly | Yearly | YearDay | Steps | Cron | Every

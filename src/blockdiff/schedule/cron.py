@@ -32,19 +32,22 @@ class Fields(NamedTuple):
 
 
 class Days:
-    """The dates of a cron text; what was found once is known."""
+    """The dates of a cron text; what was found once is known. ``every``: all dates."""
 
-    __slots__ = ("_found", "_months", "_read")
+    __slots__ = ("_found", "_months", "_read", "every")
 
     def __init__(self, day: str, month: str, weekday: str) -> None:
         self._months = _field("* * * {} *", month, 3).months
         _field("* * {} * *", day, 2)
         # without the month, for which cronsim would refuse what is never
         self._read = _field(f"* * {day} * {{}}", weekday, 4)
+        self.every = (day, month, weekday) == ("*", "*", "*")
         self._found: dict[int, int | None] = {}
 
     def from_day(self, day: int) -> int | None:
         """The first date from ``day`` on, in days since 1970."""
+        if self.every:
+            return day if day <= LAST_DAY else None
         if day not in self._found:
             if len(self._found) > 1000:
                 self._found.clear()

@@ -16,7 +16,7 @@ FIRST_DAY, LAST_DAY = (date.toordinal() - EPOCH.toordinal() for date in (dt.date
 FIRST, LAST = FIRST_DAY * DAY, LAST_DAY * DAY + DAY - 1  # the years 1 to 9999, as datetime has them
 
 _BLOCK = 64 * DAY
-_PROBE = DAY // 2  # no zone has changed its clocks twice in less than three days
+_PROBE = 2 * DAY  # no zone has changed its clocks twice in less than 95 hours
 _EDGE = 2 * DAY  # clocks move by a day at most, so a change has no effect on what comes later
 _BLOCKS = 1 << 14  # that many blocks are kept for each zone; 60 for ten years
 
@@ -37,14 +37,24 @@ class Piece(NamedTuple):
 class Place:
     """The clocks of one zone."""
 
-    __slots__ = ("_blocks", "zone")
+    __slots__ = ("_always", "_blocks", "zone")
 
     def __init__(self, zone: dt.tzinfo) -> None:
         self.zone = zone
+        fixed = zone.utcoffset(None)
+        offset = 0 if fixed is None else int(fixed.total_seconds() // 60)
+        self._always = None if fixed is None else Piece(FIRST - _EDGE, LAST + _EDGE, offset, offset)
         self._blocks: dict[int, list[Piece]] = {}
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its clocks never change."""
+        return self._always is not None
 
     def piece(self, tick: int) -> Piece:
         """The piece of time that a minute of UTC belongs to."""
+        if self._always is not None:
+            return self._always
         block = self._blocks.get(tick // _BLOCK)
         for piece in block or self._block(tick // _BLOCK):
             if tick < piece.end:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from blockdiff.retention import Retention
     from blockdiff.schedule.calendar import Calendar
 
-    Source = tuple[Calendar, dt.tzinfo]
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -72,12 +70,14 @@ def due_at(
 ) -> Iterator[tuple[Rule, Due]]:
     """The rules that have ticks with ``since < tick <= until``, in the order given, each with what ``due`` says."""
     begin, end = seconds(since), seconds(until)
-    known: dict[Source, Due] = {}
+    known: dict[dt.tzinfo, dict[Calendar, Due]] = {}
     for rule in rules:
-        source = (rule.calendar, rule.zone)
-        found = known.get(source)
+        of_zone = known.get(rule.zone)
+        if of_zone is None:
+            of_zone = known[rule.zone] = {}
+        found = of_zone.get(rule.calendar)
         if found is None:
-            found = known[source] = _due(rule.calendar, place_of(rule.zone), begin, end, catch_up)
+            found = of_zone[rule.calendar] = _due(rule.calendar, place_of(rule.zone), begin, end, catch_up)
         if found is not NOTHING:
             yield rule, found
 
@@ -104,20 +104,23 @@ def upcoming(rules: Iterable[Rule], after: dt.datetime) -> Iterator[tuple[dt.dat
 
 
 def _firsts(rules: Iterable[Rule], after: int) -> Iterator[tuple[Rule, int | None]]:
-    known: dict[Source, int | None] = {}
+    known: dict[dt.tzinfo, dict[Calendar, int | None]] = {}
     for rule in rules:
-        source = (rule.calendar, rule.zone)
-        if source not in known:
-            known[source] = rule.calendar.following(after, place_of(rule.zone))
-        yield rule, known[source]
+        of_zone = known.get(rule.zone)
+        if of_zone is None:
+            of_zone = known[rule.zone] = {}
+        found = of_zone.get(rule.calendar, -1)
+        if found == -1:
+            found = of_zone[rule.calendar] = rule.calendar.following(after, place_of(rule.zone))
+        yield rule, found
 
 
 def _due(calendar: Calendar, place: Place, since: int, until: int, catch_up: bool) -> Due:
-    found, count = None, 0
-    tick = calendar.following(since, place)
-    while tick is not None and tick <= until:
-        found, count = tick, count + 1
-        tick = calendar.following(tick, place)
-    if found is None:
+    found = calendar.following(since, place)
+    if found is None or found > until:
         return NOTHING
+    later, count = calendar.following(found, place), 1
+    if later is not None and later <= until:
+        last, count = calendar.latest(until, place), calendar.count(since, until, place)
+        found = later if last is None else last
     return Due((instant(found),), count - 1) if catch_up or until - found < 60 else Due((), count)

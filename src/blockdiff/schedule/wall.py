@@ -7,7 +7,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from blockdiff.errors import InvalidInput
-from blockdiff.schedule.place import DAY, EPOCH, FIRST, FIRST_DAY, HOUR, LAST, Piece, Place, place_of
+from blockdiff.schedule.place import DAY, EPOCH, FIRST, FIRST_DAY, HOUR, LAST, LAST_DAY, Piece, Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +40,14 @@ class Ticking:
 
     def following(self, after: int, place: Place) -> int | None:
         """The first tick later than ``after``, both in seconds since 1970; None if there is none until 9999."""
+        raise NotImplementedError
+
+    def count(self, since: int, until: int, place: Place) -> int:
+        """How many ticks there are with ``since < tick <= until``."""
+        raise NotImplementedError
+
+    def latest(self, until: int, place: Place) -> int | None:
+        """The last tick that is not later than ``until``, of a calendar that has one."""
         raise NotImplementedError
 
     def ticks(self, after: dt.datetime, zone: dt.tzinfo = dt.UTC) -> Iterator[dt.datetime]:
@@ -87,6 +95,32 @@ class Wall(Ticking):
             tick = piece.end if self.skipped == "never" else max(piece.end, wall - DAY)
         return None
 
+    def count(self, since: int, until: int, place: Place) -> int:
+        tick, stop, count = since // 60 + 1, min(until // 60, LAST) + 1, 0
+        while tick < stop:
+            piece = place.piece(tick)
+            end = min(piece.end, stop)
+            settled = min(end, piece.start + abs(piece.offset - piece.before))
+            while tick < settled:  # one by one where the clocks were moved
+                found = self.following(tick * 60 - 1, place)
+                if found is None or found >= settled * 60:
+                    break
+                tick, count = found // 60 + 1, count + 1
+            count += self._walls(max(tick, settled) + piece.offset, end + piece.offset)
+            tick = end
+        return count
+
+    def latest(self, until: int, place: Place) -> int | None:
+        span, found = HOUR * 60, None
+        while found is None or found > until:
+            if until - span < (FIRST - DAY) * 60:
+                return None
+            span *= 8
+            found = self.following(until - span, place)
+        while (later := self.following(found, place)) is not None and later <= until:
+            found = later
+        return found
+
     def _near_change(self, piece: Piece, tick: int, found: int) -> int:
         """The first tick from ``tick`` on in a piece at whose start the clocks are moved, without that ``found``."""
         start, _, offset, before = piece
@@ -105,6 +139,30 @@ class Wall(Ticking):
                 return start
         return found
 
+    def _walls(self, begin: int, end: int) -> int:
+        """How many of its times there are from ``begin`` on and before ``end``."""
+        first, last = divmod(max(begin, FIRST), DAY), divmod(min(end, LAST + 1), DAY)
+        hours, minutes = self.clock
+        whole = self.days(first[0], last[0]) * len(hours) * len(minutes)
+        return whole - self._begun(*first) + self._begun(*last)
+
+    def _begun(self, day: int, time: int) -> int:
+        """How many of its times a day has before a time of day."""
+        if self.next_day(day) != day:
+            return 0
+        hours, minutes = self.clock
+        hour, past = divmod(time, HOUR)
+        index = bisect_left(hours, hour)
+        on_hour = index < len(hours) and hours[index] == hour
+        return index * len(minutes) + (bisect_left(minutes, past) if on_hour else 0)
+
+    def days(self, begin: int, end: int) -> int:
+        """How many dates it has from ``begin`` on and before ``end``."""
+        count, day = 0, self.next_day(begin)
+        while day is not None and day < end:
+            count, day = count + 1, self.next_day(day + 1)
+        return count
+
     def next_wall(self, wall: int) -> int | None:
         """The first of its times from ``wall`` on (both in minutes of the clocks since 1970)."""
         day, minute = divmod(wall, DAY)
@@ -116,6 +174,36 @@ class Wall(Ticking):
                 return day * DAY + time
             found = self.next_day(day + 1)
         return None if found is None else found * DAY + hours[0] * HOUR + minutes[0]
+
+
+class Everyday(Wall):
+    """On all dates."""
+
+    __slots__ = ()
+
+    def next_day(self, day: int) -> int | None:
+        return day if day <= LAST_DAY else None
+
+    def days(self, begin: int, end: int) -> int:
+        return end - begin
+
+
+class Timed(Wall):
+    """At one time of day."""
+
+    __slots__ = ()
+    hour: int
+    minute: int
+
+    @property
+    def clock(self) -> tuple[Sequence[int], Sequence[int]]:
+        return (self.hour,), (self.minute,)
+
+    def next_wall(self, wall: int) -> int | None:
+        day, minute = divmod(wall, DAY)
+        time = self.hour * HOUR + self.minute
+        found = self.next_day(max(day, FIRST_DAY) if minute <= time else day + 1)
+        return None if found is None else found * DAY + time
 
 
 def _next_time(hours: Sequence[int], minutes: Sequence[int], time: int) -> int:
