@@ -23,8 +23,8 @@ class TextError(InvalidInput):
         return f"{self.reason}\n  column {self.column}:\n{self.excerpt}" if self.column else self.reason
 
 
-def fault(kind: type[_Error], reason: str, whole: str, start: int, length: int = 1) -> _Error:
-    """An error about ``whole[start : start + length]``."""
+def fault(kind: type[_Error], reason: str, whole: str, start: int, length: int = 1, *, line: int = 1) -> _Error:
+    """An error about ``whole[start : start + length]``, the text of a ``line``."""
     shown = "".join(char if char.isprintable() else "?" for char in whole)
     caret = " " * start + "^" * max(1, length)
-    return kind(reason, line=1, column=start + 1, excerpt=f"    {shown}\n    {caret}")
+    return kind(reason, line=line, column=start + 1, excerpt=f"    {shown}\n    {caret}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # the module of each, which has the object LANGUAGE; in the order in which they are listed
 _MODULES = {
     "snapper": "blockdiff.schedule.dialect",
+    "lxd": "blockdiff.pool.lxd.schedule",
     "snapsentry": "blockdiff.cinder.policy",
 }
 
