@@ -92,6 +92,27 @@ def test_schedule(text, schedule):
     assert made.is_time(Tag.parse(text).time)
 
 
+@pytest.mark.parametrize(
+    ("text", "schedule"),
+    [
+        ("auto-v2-daily-202607010115-4", "daily:local=1@03:15 zone=Europe/Berlin"),
+        ("auto-v2-daily-202601010215-4", "daily:local=1@03:15 zone=Europe/Berlin"),
+        ("auto-v2-weekly-202601312330-4", "weekly:local=1@Sun/00:30 zone=Europe/Berlin"),
+        ("auto-v2-monthly-202601312330-4", "monthly:local=1@1/00:30 zone=Europe/Berlin"),
+        ("auto-v2-yearly-202512312330-4", "yearly:local=1@Jan/00:30 zone=Europe/Berlin"),
+    ],
+)
+def test_schedule_of_a_zone(text, schedule):
+    assert str(Schedules([Tag.parse(text).schedule("Europe/Berlin")])) == schedule
+
+
+def test_the_ends_of_the_calendar():
+    with pytest.raises(TagError, match="end of the calendar"):
+        Tag.parse("auto-v2-daily-000101010000-4").schedule("America/New_York")
+    with pytest.raises(TagError, match='invalid time "000001010000"'):  # the original has a year 0
+        Tag.parse("auto-v2-daily-000001010000-4")
+
+
 def test_nothing_set():
     assert Tag().schedule() == Schedule()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -89,11 +90,19 @@ class Tag(msgspec.Struct, frozen=True):
         except InvalidInput as error:
             raise TagError(f"cannot parse {quoted(text)}: {error}") from None
 
-    def schedule(self) -> Schedule:
-        """The schedule that the tag is of: local, one kept. The original forgets the time of day of longer periods."""
+    def schedule(self, zone: str = "") -> Schedule:
+        """The schedule that the tag is of: local, one kept. The original forgets the time of day of longer periods.
+
+        The day and the hour are those of the tag's own time, or of the time zone that ``zone`` names.
+        """
         if self.time is None or self.period is None:
             return Schedule()
-        return Schedule.make(**_fields(self.period, self.time))
+        schedule = Schedule(zone=zone)
+        try:
+            time = self.time.astimezone(schedule.place or self.time.tzinfo)
+        except OverflowError:
+            raise TagError(f"{self} is at an end of the calendar: {zone} has no such time") from None
+        return replace(schedule, **_fields(self.period, time)).normalised()
 
     def to_dict(self) -> dict[str, Any]:
         """What the name says, for JSON."""
@@ -127,7 +136,7 @@ def _fields(period: Period, time: dt.datetime) -> dict[str, Any]:
 
 def _read_v2(kind: str, period: str, time: str, name: str) -> tuple[Any, ...]:
     if kind != "auto":
-        raise TagError("invalid prefix")
+        raise TagError("invalid prefix: version 2 begins with auto")
     rbd = name[1:] if name.startswith("m") else ""
     return _period(period), parse_tag_time(time), _vm(rbd or name), rbd, _SECOND
 
@@ -135,7 +144,7 @@ def _read_v2(kind: str, period: str, time: str, name: str) -> tuple[Any, ...]:
 def _read_v3(kind: str, period: str, time: str, name: str) -> tuple[Any, ...]:
     """The faults of the name come first here, as in the original."""
     if kind not in ("auto", "manual"):
-        raise TagError("invalid tag")
+        raise TagError("invalid tag: it begins with auto or manual")
     if kind == "manual" and not name:
         raise TagError("it names no image")
     vm, rbd = (_vm(name), "") if kind == "auto" else (0, name)
@@ -150,11 +159,11 @@ def _period(text: str) -> Period:
     try:
         return _PERIODS.get(text) or Period.parse(text)
     except InvalidInput:
-        raise TagError(f"invalid period {quoted(text)}") from None
+        raise TagError(f"invalid period {quoted(text)}: accepted are {', '.join(_PERIODS)}") from None
 
 
 def _vm(text: str) -> int:
     try:
         return integer(text)
     except InvalidInput:
-        raise TagError(f"invalid VM ID {quoted(text)}") from None
+        raise TagError(f"invalid VM ID {quoted(text)}: a whole number is wanted") from None

@@ -115,3 +115,22 @@ def test_years_of_a_daemon_with_gaps(seed):
         there -= {verdict.name for verdict in expire(schedules, sorted(there), now) if verdict.expired}
         for one, names in past.items():
             assert set(names[-one.keep :]) == {name for name in there if name in names}
+
+
+def test_the_clocks_of_the_entry_s_zone():
+    """2:30 in Berlin is 1:30 UTC in winter, 0:30 in summer, and 1:30 UTC on the day that skips it."""
+    times = ["202603280130", "202603290130", "202603300030", "202603310030", "202603310130"]
+    names = [f"auto-v2-daily-{time}-4" for time in times]
+    found = expire(
+        parse_schedules("daily:local=2@2:30 zone=Europe/Berlin"), names, dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+    )
+    assert [verdict.expired for verdict in found] == [True, True, False, False, False]
+    assert "not managed" in found[-1].reason
+
+
+def test_other_periods_of_a_zone():
+    text = "weekly:local=1@Sun/00:30 zone=Europe/Berlin\nminutely:local=1 zone=Europe/Berlin"
+    names = ["auto-v2-weekly-202601102330-4", "auto-v2-weekly-202601172330-4", "auto-v2-minutely-202601172330-4"]
+    found = expire(parse_schedules(text), names, dt.datetime(2026, 5, 1, tzinfo=dt.UTC))
+    assert [verdict.expired for verdict in found] == [True, False, False]
+    assert all("zone=Europe/Berlin" in verdict.reason for verdict in found)

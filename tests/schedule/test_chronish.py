@@ -1,6 +1,7 @@
 """The text and JSON of schedules: the original's vectors, its errors, and what it gets wrong."""
 
 import contextlib
+import datetime as dt
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule import Destination, Option, Period, Schedule, Schedules, Type, parse_schedules
-from blockdiff.schedule.chronish import ScheduleError
+from blockdiff.schedule.chronish import ScheduleError, entry_text
 
 AT = {"destination": "local", "keep": 1, "minute": 0, "hour": 0}
 VECTORS = [
@@ -45,6 +46,14 @@ VECTORS = [
     ("HOURLY:Local=-1", "hourly:local=-1", [{"destination": "local", "keep": -1, "minute": 0}]),
     ("# nothing\n\n  # at all", "", []),
     ("options:", "", []),
+    ("weekly:local=1@SUNDAY", "weekly:local=1@Sun", None),
+    ("hourly:local=1@0", "hourly:local=1", None),
+    ("monthly:local=1", "monthly:local=1@1", [{**AT, "day": 1}]),
+    ("minutely:local=1", "minutely:local=1@100", [{"destination": "local", "keep": 1, "minutely": 1.0}]),
+    ("minutely:local=1@53", "minutely:local=1@53", None),
+    ("yearly:local=1@12", "yearly:local=1@Dec", [{**AT, "day": 1, "month": 12}]),
+    ("yearly:local=1@366", "yearly:local=1@366", None),
+    ("hourly:local=1\x85daily:local=2\u3000weekly:local=3", "hourly:local=1 daily:local=2@0 weekly:local=3@Sun", None),
 ]  # fmt: skip
 
 
@@ -66,11 +75,18 @@ def test_vectors(text, canonical, value):
         ({"day": 2}, "monthly:local=1@2"),
         ({"month": 2}, "yearly:local=1@Feb"),
         ({"yearday": 2}, "yearly:local=1@002"),
-        ({"yearday": 2, "unknown": "key"}, "yearly:local=1@002"),
+        ({"hour": 3, "zone": "Europe/Berlin"}, "daily:local=1@3 zone=Europe/Berlin"),
     ],
 )
 def test_json(value, text):
     assert str(Schedules.from_json(json.dumps([{"destination": "local", "keep": 1, **value}]))) == text
+
+
+def test_unknown_keys_are_ignored_as_in_the_original_only():
+    text = '[{"yearday": 2, "unknown": "key", "zone": "Moon/Sea"}]'
+    assert str(Schedules.from_json(text, original=True)) == "yearly:local=0@002"
+    with pytest.raises(InvalidInput, match="unknown"):
+        Schedules.from_json(text)
 
 
 def test_what_json_leaves_out():
@@ -88,6 +104,8 @@ def test_what_json_leaves_out():
         ('[{"destination": "moon"}]', "moon does not belong to Destination values"),
         ('[{"options": "moon"}]', "moon does not belong to Option values"),
         ('[{"minutely": 1.5}]', "invalid minutely 1.5"),
+        ('[{"hour": 1, "zone": "Moon/Sea"}]', 'schedule 0: no time zone "Moon/Sea"'),
+        ("[" * 100_000, "no JSON"),
     ],
 )
 def test_bad_json(text, words):
@@ -125,6 +143,16 @@ def test_bad_json(text, words):
         ("yearly:local=1@367", "invalid yearday 367", 16),
         ("yearly:local=1@00", "invalid month %!Month(0)", 16),
         ("yearly:local=1@000", "invalid yearday 0", 16),
+        ("yearly:local=1@-0", "invalid month %!Month(0)", 16),
+        ("yearly:local=1@+0", "invalid month %!Month(0)", 16),
+        ("monthly:local=1@0", "invalid day 0", 17),
+        ("weekly:local=1@-1", "invalid day %!Weekday(-1)", 16),
+        ("daily:local=1 zone=", 'no time zone ""', 20),
+        ("daily:local=1 zone=Moon/Sea", 'no time zone "Moon/Sea"', 20),
+        ("daily:local=1 zone=+05:30", 'no time zone "+05:30"', 20),
+        ("daily:local=1 zone=UTC zone=UTC", "given twice", 29),
+        ("zone=UTC", "no entry is on this line", 1),
+        ("options:PauseVM", "no entry is on this line", 1),
         ("minutely:local=1@x", 'strconv.Atoi: parsing "x": invalid syntax', 18),
         ("daily:local=1 options:moon", "moon does not belong to Option values", 23),
         ("daily:local=1 options:PauseVM,", " does not belong to Option values", 31),
@@ -142,7 +170,7 @@ def test_errors(text, reason, column):
     if column is not None:
         assert error.column == column
         _, excerpt, caret = str(error).rsplit("\n", 2)
-        assert excerpt.strip("\n") == f"    {text}"
+        assert excerpt.strip("\n") == f"    {text}".replace("\x1c", "\ufffd")  # a terminal gets no control characters
         assert caret.index("^") == column - 1 + 4
 
 
@@ -151,6 +179,54 @@ def test_options_hold_for_their_line():
     assert [one.options for one in found] == [0, 1, 1, 0]
     assert str(found) == "daily:local=1@0 monthly:local=3@1\nhourly:local=1 weekly:local=2@Sun options:PauseVM"
     assert parse_schedules(str(found)).sorted() == found.sorted()
+
+
+def test_zones_hold_for_their_line():
+    text = "daily:local=1@3 zone=Europe/Berlin\nhourly:local=1\nzone=UTC options:PauseVM weekly:local=2@Mon/04:05"
+    found = parse_schedules(text)
+    assert [one.zone for one in found] == ["Europe/Berlin", "", "UTC"]
+    assert str(found) == (
+        "hourly:local=1\ndaily:local=1@3 zone=Europe/Berlin\nweekly:local=2@Mon/04:05 options:PauseVM zone=UTC"
+    )
+    assert parse_schedules(str(found)).sorted() == found.sorted()
+    assert found[0].to_dict() == {"destination": "local", "keep": 1, "minute": 0, "hour": 3, "zone": "Europe/Berlin"}
+
+
+def test_old_readers_ignore_zones():
+    """Items without a colon are nothing to them, in the text as in the JSON."""
+    text = "daily:local=1@3 zone=Europe/Berlin"
+    assert str(parse_schedules(text, original=True)) == "daily:local=1@3"
+    assert Schedules.from_json(parse_schedules(text).to_json(), original=True)[0].zone == ""
+
+
+def test_the_zone_s_clocks():
+    (one,) = parse_schedules("daily:local=1@3:15 zone=Europe/Berlin")
+    assert one.is_time(dt.datetime(2026, 7, 1, 1, 15, tzinfo=dt.UTC))
+    assert one.is_time(dt.datetime(2026, 1, 1, 2, 15, tzinfo=dt.UTC))
+    assert not one.is_time(dt.datetime(2026, 1, 1, 3, 15, tzinfo=dt.UTC))
+    with pytest.raises(InvalidInput, match="no time zone"):
+        one.is_time(dt.datetime(2026, 1, 1, 3, 15))
+    assert not one.matches(parse_schedules("daily:local=1@3:15")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("hourly:local=1", "local=1"),
+        ("daily:remote=2@3 options:PauseVM", "remote=2@3 options:PauseVM"),
+        ("weekly:archive=3@Tue zone=UTC", "archive=3@Tue zone=UTC"),
+    ],
+)
+def test_the_text_of_one_entry(text, entry):
+    assert entry_text(parse_schedules(text)[0]) == entry
+
+
+def test_errors_of_long_and_odd_lines_stay_readable():
+    for text in ("x" * 1_000_000, "daily:local=1 " * 50_000 + "\x1b[2J\u202e:x=1", "daily:" + "," * 1_000_000):
+        with pytest.raises(ScheduleError) as caught:
+            parse_schedules(text)
+        assert len(str(caught.value)) < 2000
+        assert all(char.isprintable() or char == "\n" for char in str(caught.value))
 
 
 def test_as_the_original_reads():
@@ -196,6 +272,7 @@ def schedules():
         destination=st.sampled_from(Destination),
         keep=st.integers(-(1 << 63), (1 << 63) - 1),
         options=st.sampled_from([0, 1]),
+        zone=st.sampled_from(["", "UTC", "Europe/Berlin", "America/Argentina/Ushuaia"]),
     )
 
 
@@ -234,12 +311,14 @@ def test_words():
         "Destination(7)", "Period(-1)", "Option(3)", "Type(9)",
     ]  # fmt: skip
     for words, name in ((Destination, "Destination"), (Option, "Option"), (Period, "Period"), (Type, "Type")):
-        with pytest.raises(InvalidInput, match=f"^X does not belong to {name} values$"):
+        with pytest.raises(InvalidInput) as caught:
             words.parse("X")
+        assert caught.value.reason == f"X does not belong to {name} values"
+        assert str(caught.value) == f"{caught.value.reason}: accepted are {', '.join(words.strings())}"
 
 
 def test_the_schema():
     from tests.fixtures.schemas import obeys
 
-    for text, _, _ in VECTORS:
+    for text in (*(text for text, _, _ in VECTORS), "daily:local=1 zone=UTC"):
         obeys(json.loads(parse_schedules(text).to_json()), "schedules")

@@ -6,16 +6,17 @@ any more. Each machine's snapshots are counted by themselves.
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from blockdiff.retention.keep import KeepCount
 from blockdiff.retention.verdict import Point, Policy, expired
-from blockdiff.schedule import Destination, Schedules, Type
+from blockdiff.schedule import Destination, Period, Schedules, Type
+from blockdiff.schedule.rule import Rule, next_tick
 from blockdiff.tag import Tag, TagError
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Collection, Iterable
 
     from blockdiff.retention.verdict import Verdict
@@ -61,6 +62,8 @@ def _policy(one: Schedule) -> Policy:
     known: dict[Schedule, bool] = {}
 
     def covers(point: Point) -> bool:
+        if one.zone:
+            return _ticked(one, point)
         taken = _schedule_of(point.name)
         if taken is None:
             return False
@@ -69,6 +72,15 @@ def _policy(one: Schedule) -> Policy:
         return known[taken]
 
     return Policy(KeepCount(one.keep), str(Schedules([one])), covers=covers)
+
+
+def _ticked(one: Schedule, point: Point) -> bool:
+    """Whether a name is of the entry's period, and of a time at which the clocks of the entry's own zone had it due."""
+    taken = _schedule_of(point.name)
+    if taken is None or point.time is None or one.period != taken.period:
+        return False
+    rule = Rule(one.calendar, one.place or dt.UTC)
+    return one.period == Period.MINUTELY or next_tick(rule, point.time - dt.timedelta(minutes=1)) == point.time
 
 
 @lru_cache(maxsize=1 << 17)  # each entry asks for each name

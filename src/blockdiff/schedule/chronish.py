@@ -14,53 +14,21 @@ import msgspec
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule import clock
-from blockdiff.schedule.plan import Schedule
-from blockdiff.schedule.words import Destination, Option, Period, integer, quoted
+from blockdiff.schedule.plan import Schedule, known_zone
+from blockdiff.schedule.spot import ScheduleError, Spot
+from blockdiff.schedule.words import Destination, Option, Period, WordError, integer, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+__all__ = ["ScheduleError", "Schedules", "entry_text", "parse_schedules", "text_of"]
 
 # what Go's strings.Fields splits at: Unicode White_Space, which is not what str.split() takes
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_WHITE = _SPACE.replace("-", "\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009")
 _ITEM = re.compile(f"[^{_SPACE}]+")
-
-
-class ScheduleError(InvalidInput):
-    """A text that is no schedule. ``line`` and ``column`` count from 1; ``excerpt`` is the line with a caret below."""
-
-    line = column = 0
-    excerpt = ""
-
-    def __str__(self) -> str:
-        return f"{self.reason}\n  line {self.line}, column {self.column}:\n{self.excerpt}" if self.line else self.reason
-
-
-class _Spot(NamedTuple):
-    """A piece of the text and where it stands."""
-
-    text: str
-    line: int
-    column: int
-    whole: str
-
-    def after(self, count: int) -> _Spot:
-        return self._replace(text=self.text[count:], column=self.column + count)
-
-    def first(self, count: int) -> _Spot:
-        return self._replace(text=self.text[:count])
-
-    def split(self, separator: str) -> Iterator[_Spot]:
-        rest = self
-        while separator in rest.text:
-            at = rest.text.index(separator)
-            yield rest.first(at)
-            rest = rest.after(at + 1)
-        yield rest
-
-    def wrong(self, reason: str) -> ScheduleError:
-        shown = self.whole.replace("\t", " ")
-        caret = " " * (self.column - 1) + "^" * max(1, len(self.text))
-        return ScheduleError(reason, line=self.line, column=self.column, excerpt=f"    {shown}\n    {caret}")
+_FORM = "PERIOD:DESTINATION=KEEP[@WHEN]"
+_WHOLE = "options:OPTION and zone=NAME"
 
 
 class Schedules(tuple[Schedule, ...]):
@@ -84,18 +52,21 @@ class Schedules(tuple[Schedule, ...]):
         return msgspec.json.encode([one.to_dict() for one in self])
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Schedules:
-        """The schedules of a JSON array. Raises InvalidInput with the index of the bad one."""
+    def from_json(cls, text: str | bytes, *, original: bool = False) -> Schedules:
+        """The schedules of a JSON array. Raises InvalidInput with the index of the bad one.
+
+        ``original`` ignores keys that are not known, and the zone, as the original does.
+        """
         try:
             items: Any = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise InvalidInput(f"no JSON: {error}") from None
         if not isinstance(items, list):
             raise InvalidInput("no list of schedules: a JSON array is wanted")
         found = []
         for number, item in enumerate(items):
             try:
-                found.append(Schedule.from_dict(item))
+                found.append(Schedule.from_dict(item, original=original))
             except InvalidInput as error:
                 raise InvalidInput(f"schedule {number}: {error}") from None
         return cls(found)
@@ -108,97 +79,128 @@ def parse_schedules(text: str, *, original: bool = False) -> Schedules:
     lines above, and ``yearly:...@00`` is an entry that is never due.
     """
     found: list[Schedule] = []
-    for number, whole in enumerate(text.split("\n"), 1):
+    for line in Spot.of(text).split("\n"):
+        content, _, _ = line.partition("#")
         begin = len(found)
-        options = _line(whole, number, found, original=original)
-        if options is not None:
+        said = _line(content, found, original=original)
+        if len(found) == begin and (said.zone or said.options) and not original:
+            raise line.wrong("no entry is on this line", f"{_WHOLE} stand behind the entries they are for")
+        if said.zone:
+            found[begin:] = [replace(one, zone=said.zone) for one in found[begin:]]
+        if said.options is not None:
             affected = 0 if original else begin
-            found[affected:] = [replace(one, options=options) for one in found[affected:]]
+            found[affected:] = [replace(one, options=said.options) for one in found[affected:]]
     return Schedules(found)
 
 
-def _line(whole: str, number: int, found: list[Schedule], *, original: bool) -> int | None:
-    """Adds the entries of a line; gives its options, None if it says nothing of them."""
-    content = whole.split("#", 1)[0]
-    options = None
-    for match in _ITEM.finditer(content):
-        item = _Spot(match[0], number, match.start() + 1, whole)
-        head, colon, rest = item.text.partition(":")
-        if not colon or not head:
-            if original:
-                continue
-            raise item.wrong(f"no schedule {quoted(item.text)}: write PERIOD:DESTINATION=KEEP[@WHEN]")
-        if head == "options":
-            options = _options(item.after(8), options or 0)
-            continue
-        try:
-            period = Period.parse(head)
-        except InvalidInput as error:
-            raise item.first(len(head)).wrong(f"line {quoted(content.strip())}: {error}") from None
-        entries = item.after(len(item.text) - len(rest)).split(",")
-        found += [_entry(entry, period, original=original) for entry in entries]
-    return options
+class _Said(NamedTuple):
+    """What a line says of all its entries."""
+
+    options: int | None = None
+    zone: str = ""
 
 
-def _options(spot: _Spot, options: int) -> int:
+def _line(content: Spot, found: list[Schedule], *, original: bool) -> _Said:
+    """Adds the entries of a line; gives what holds for all of them."""
+    said = _Said()
+    for match in _ITEM.finditer(content.source, content.begin, content.end):
+        item = Spot(content.source, *match.span())
+        head, colon, rest = item.partition(":")
+        if not original and item.text.startswith("zone="):
+            said = said._replace(zone=_zone(item.after(5), said.zone))
+        elif not colon or not head.text:
+            if not original:
+                raise item.wrong(f"no schedule {quoted(item.text)}", f"write {_FORM}, and for all of a line {_WHOLE}")
+        elif head.text == "options":
+            said = said._replace(options=_options(rest, said.options or 0))
+        else:
+            period = _period(head, content)
+            found += [_entry(entry, period, original=original) for entry in rest.split(",")]
+    return said
+
+
+def _zone(spot: Spot, known: str) -> str:
+    if known:
+        raise spot.wrong("the time zone of this line is given twice", "zone=NAME once")
+    try:
+        return known_zone(spot.text)
+    except InvalidInput as error:
+        raise spot.wrong(str(error)) from None
+
+
+def _options(spot: Spot, options: int) -> int:
     if not spot.text:
         return options
     for word in spot.split(","):
         try:
             options |= Option.parse(word.text)
-        except InvalidInput as error:
-            raise word.wrong(str(error)) from None
+        except WordError as error:
+            raise word.wrong(error.reason, error.accepted) from None
     return options
 
 
-def _entry(entry: _Spot, period: Period, *, original: bool) -> Schedule:
+def _period(head: Spot, content: Spot) -> Period:
+    try:
+        return Period.parse(head.text)
+    except WordError as error:
+        line = quoted(content.text.strip(_WHITE))
+        raise head.wrong(f"line {line}: {error.reason}", f"{error.accepted}, and for all of a line {_WHOLE}") from None
+
+
+def _entry(entry: Spot, period: Period, *, original: bool) -> Schedule:
     """``DESTINATION=KEEP[@WHEN]``."""
-    text = entry.text
-    if text.count("@") > 1:
-        raise entry.wrong(f"invalid snapshot {quoted(text)}")
-    what, at, _ = text.partition("@")
+    what, at, when = entry.partition("@")
+    if at and "@" in when.text:
+        raise entry.wrong(f"invalid snapshot {quoted(entry.text)}", f"write {_FORM}")
     where, equals, keep = what.partition("=")
-    if not equals or not where:
-        raise entry.wrong(f"keep count not specified {quoted(text)}")
+    if not equals or not where.text:
+        raise entry.wrong(f"keep count not specified {quoted(entry.text)}", f"write {_FORM}")
     try:
-        destination = Destination.parse(where)
-    except InvalidInput as error:
-        raise entry.first(len(where)).wrong(f"snapshot {quoted(text)}:{error}") from None
+        destination = Destination.parse(where.text)
+    except WordError as error:
+        raise where.wrong(f"snapshot {quoted(entry.text)}:{error.reason}", error.accepted) from None
     try:
-        count = integer(keep)
+        count = integer(keep.text)
     except InvalidInput as error:
-        spot = entry.after(len(where) + 1).first(len(keep))
-        raise spot.wrong(f"snapshot {quoted(text)}: {error}") from None
-    when = entry.after(len(what) + len(at))
+        raise keep.wrong(f"snapshot {quoted(entry.text)}: {error}", "how many are kept, a whole number") from None
     try:
         times = clock.read(period, when.text, original=original)
     except InvalidInput as error:
-        raise when.wrong(str(error)) from None
+        raise when.wrong(str(error), clock.ACCEPTED[period]) from None
     return Schedule.make(destination=destination, keep=count, **times)
 
 
+def entry_text(one: Schedule) -> str:
+    """One entry without its period, such as ``local=3@10 options:PauseVM``."""
+    return _entry_text(one) + _suffix(one.options, one.zone)
+
+
+def text_of(schedules: Iterable[Schedule]) -> str:
+    """The canonical text: one line, or one for each set of options and zone there is, plain ones first."""
+    every = Schedules(schedules)
+    lines = []
+    for options, zone in sorted({(one.options, one.zone) for one in every}):
+        alike = Schedules(one for one in every if (one.options, one.zone) == (options, zone))
+        if line := _plain(alike):
+            lines.append(line + _suffix(options, zone))
+    return "\n".join(lines)
+
+
+def _suffix(options: int, zone: str) -> str:
+    return (f" options:{Option.text_of(options)}" if options else "") + (f" zone={zone}" if zone else "")
+
+
+def _plain(schedules: Schedules) -> str:
+    return " ".join(_group(period, schedules.of(period)) for period in Period if schedules.of(period))
+
+
 def _group(period: Period, members: Schedules) -> str:
-    """The text of one period; entries with options stand in a line of their own, as they hold for all of a line."""
     return f"{period}:" + ",".join(_entry_text(one) for one in members.sorted())
 
 
 def _entry_text(one: Schedule) -> str:
     when = clock.write(one)
     return f"{one.destination}={one.keep}" + (f"@{when}" if when else "")
-
-
-def text_of(schedules: Iterable[Schedule]) -> str:
-    """The canonical text: one line, or one for each set of options there is, plain ones first."""
-    every = Schedules(schedules)
-    lines = []
-    for options in sorted({one.options for one in every}):
-        line = _plain(Schedules(one for one in every if one.options == options))
-        lines.append(f"{line} options:{Option.text_of(options)}" if options else line)
-    return "\n".join(lines)
-
-
-def _plain(schedules: Schedules) -> str:
-    return " ".join(_group(period, schedules.of(period)) for period in Period if schedules.of(period))
 
 
 def _order(one: Schedule) -> tuple[int, ...]:

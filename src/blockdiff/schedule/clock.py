@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
     Fields = dict[str, int | float | None]
 
+_CLOCK = "perhaps with /HH:MM"
+ACCEPTED = {
+    Period.MINUTELY: "a share of the minutes in percent, 0 to 100",
+    Period.HOURLY: "a minute, 0 to 59",
+    Period.DAILY: "an hour, 0 to 23, or HH:MM",
+    Period.WEEKLY: f"0 to 6 or Sun to Sat, {_CLOCK}",
+    Period.MONTHLY: f"a day, 1 to 31, {_CLOCK}",
+    Period.YEARLY: f"Jan to Dec, Jan-1 to Dec-31, 01 to 12 for a month, 001 to 366 for a day, {_CLOCK}",
+}
+
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})", re.ASCII)
 _DATE = re.compile(r"([A-Za-z]+)-([0-9]{1,2})", re.ASCII)
 
@@ -66,7 +76,7 @@ def _time_text(one: Schedule) -> str:
 def _time(text: str) -> Fields:
     match = _TIME.fullmatch(text)
     if match is None:
-        raise InvalidInput(f"invalid time {quoted(text)}: write HH:MM")
+        raise InvalidInput(f"invalid time {quoted(text)}")
     hour, minute = int(match[1]), int(match[2])
     return {"hour": _inside(hour, "hour", 0, 23), "minute": _inside(minute, "minute", 0, 59)}
 
@@ -96,7 +106,7 @@ def _weekday(text: str) -> int:
     except InvalidInput:
         names = [name.lower() for name in WEEKDAYS]
         if text[:3].lower() not in names:
-            raise InvalidInput(f"invalid weekday {quoted(text)}: accepted are 0 to 6 and Sun to Sat") from None
+            raise InvalidInput(f"invalid weekday {quoted(text)}") from None
         return names.index(text[:3].lower())
     if not 0 <= value <= 6:
         raise InvalidInput(f"invalid day %!Weekday({value})")

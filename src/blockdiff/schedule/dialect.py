@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.errors import InvalidInput
-from blockdiff.retention.keep import KeepCount
+from blockdiff.retention.keep import KeepCount, known_zone, zone_text
+from blockdiff.schedule import plan
 from blockdiff.schedule.calendar import Daily, Hourly, Minutely, Monthly, Weekly, YearDay, Yearly
 from blockdiff.schedule.chronish import Schedules, parse_schedules
 from blockdiff.schedule.plan import Schedule
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chronish:
-    """Schedules, and the zone that they are meant in."""
+    """Schedules, and the zone of those that name none."""
 
     schedules: Schedules
     zone: dt.tzinfo = dt.UTC
@@ -44,7 +45,7 @@ class _Snapper:
 
     def parse(self, text: str, context: Context) -> Chronish:
         if context.json:
-            return Chronish(Schedules.from_json(text), context.zone)
+            return Chronish(Schedules.from_json(text, original=context.original), context.zone)
         return Chronish(parse_schedules(text, original=context.original), context.zone)
 
     def from_rules(self, rules: Sequence[Rule]) -> Chronish:
@@ -56,16 +57,24 @@ LANGUAGE = _Snapper()
 
 def _rule(one: Schedule, zone: dt.tzinfo) -> Rule:
     name = str(Schedules([one])) or str(one.to_dict())
-    return Rule(one.calendar, zone, KeepCount(one.keep), one.destination, one.options, name)
+    return Rule(one.calendar, one.place or zone, KeepCount(one.keep), one.destination, one.options, name)
 
 
 def _schedule(rule: Rule) -> Schedule:
     if not isinstance(rule.keep, KeepCount):
         raise _unsayable(rule, "it says how many are kept, and nothing else")
-    if rule.zone is not dt.UTC:
-        raise _unsayable(rule, f"it names no time zone, and {rule.zone} is not UTC")
-    fields = _fields(rule)
+    fields = _fields(rule) | {"zone": _zone(rule)}
     return Schedule.make(destination=rule.destination, keep=rule.keep.count, options=rule.options, **fields)
+
+
+def _zone(rule: Rule) -> str:
+    """The name of the zone; empty for UTC, which is meant where none is named."""
+    try:
+        if known_zone(rule.zone) is dt.UTC:
+            return ""
+        return plan.known_zone(zone_text(rule.zone))
+    except InvalidInput as error:
+        raise _unsayable(rule, str(error)) from None
 
 
 def _fields(rule: Rule) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _MODULES = {
     "snapper": "blockdiff.schedule.dialect",
     "lxd": "blockdiff.pool.lxd.schedule",
     "snapsentry": "blockdiff.cinder.policy",
+    "openstorage": "blockdiff.openstorage.schedule",
 }
 
 LANGUAGES = tuple(_MODULES)

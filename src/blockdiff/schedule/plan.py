@@ -14,7 +14,7 @@ import msgspec
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule.calendar import Daily, Hourly, Minutely, Monthly, Weekly, YearDay, Yearly
-from blockdiff.schedule.words import Destination, Option, Period
+from blockdiff.schedule.words import Destination, Option, Period, quoted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,7 +26,7 @@ MONTHS = calendar.month_abbr
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")  # 0 is Sunday
 
 
-class _Wire(msgspec.Struct):
+class _Original(msgspec.Struct):
     """The JSON of one schedule. Keys that are not known are ignored, as the original does."""
 
     destination: str = "local"
@@ -39,6 +39,12 @@ class _Wire(msgspec.Struct):
     month: int | None = None
     yearday: int | None = None
     options: str = ""
+
+
+class _Wire(_Original, forbid_unknown_fields=True):
+    """The JSON of one schedule, with its time zone. Other keys are an error."""
+
+    zone: str = ""
 
 
 class _Range(NamedTuple):
@@ -61,7 +67,8 @@ _RANGES = (
 class Schedule:
     """``weekday`` counts from Sunday (0), ``month`` and ``day`` and ``yearday`` from 1; ``options`` is a bit mask.
 
-    ``minutely`` is the share of minutes, 0 to 1. ``make`` fills in what follows from other fields.
+    ``minutely`` is the share of minutes, 0 to 1. ``zone`` names the time zone that hours and days are meant in; without
+    one it is that of whoever asks. ``make`` fills in what follows from other fields.
     """
 
     destination: Destination = Destination.LOCAL
@@ -74,6 +81,7 @@ class Schedule:
     month: int | None = None
     yearday: int | None = None
     options: int = 0
+    zone: str = ""
 
     @classmethod
     def make(cls, **fields: Any) -> Self:
@@ -116,6 +124,13 @@ class Schedule:
         return -1 if self.minutely is None else self.percent
 
     @property
+    def place(self) -> dt.tzinfo | None:
+        """The time zone; None if there is no name of one."""
+        from blockdiff.retention.text import zone_of
+
+        return zone_of(self.zone) if self.zone else None
+
+    @property
     def percent(self) -> int:
         """``minutely`` in percent. The original prints 52 for 0.53, a fault of its 32 bits."""
         return int((self.minutely or 0.0) * 100 + 1e-4)
@@ -140,9 +155,13 @@ class Schedule:
         return Minutely(self.minutely or 0.0)
 
     def is_time(self, now: dt.datetime, *, chance: Callable[[], float] = random.random) -> bool:
-        """Whether a snapshot is due in this minute, by the fields of ``now`` as they are. ``chance`` gives a number
-        in [0, 1) for minutely schedules.
+        """Whether a snapshot is due in this minute, by the fields of ``now`` as they are, or by the schedule's own time
+        zone. ``chance`` gives a number in [0, 1) for minutely schedules.
         """
+        if self.zone:
+            if now.tzinfo is None:
+                raise InvalidInput(f"the time {now.isoformat()} has no time zone")
+            now = now.astimezone(self.place)
         clock = (self.hour, self.minute) == (now.hour, now.minute)
         match self.period:
             case Period.YEARLY:
@@ -162,11 +181,11 @@ class Schedule:
         return False
 
     def matches(self, other: Schedule) -> bool:
-        """Whether both are due at the same times; where to and how many does not matter.
+        """Whether both are due at the same times, of time zones of one name; where to and how many does not matter.
 
         Yearly ones are compared by month, day and day of year; the original takes any two months for one.
         """
-        if self.period is None or self.period != other.period:
+        if self.period is None or (self.period, self.zone) != (other.period, other.zone):
             return False
         return self.period == Period.MINUTELY or self._times == other._times
 
@@ -183,6 +202,8 @@ class Schedule:
                 raise InvalidInput(f"invalid {name} {value}: accepted are {least} to {most}")
         if self.minutely is not None and not 0 <= self.minutely <= 1:
             raise InvalidInput(f"invalid minutely {self.minutely}: accepted are 0 to 1")
+        if self.zone:
+            known_zone(self.zone)
         return self
 
     # ---- JSON ----
@@ -193,16 +214,34 @@ class Schedule:
         fields = {"destination": self.destination.text, "keep": self.keep, **times, "yearday": self.yearday}
         if self.options:
             fields["options"] = Option.text_of(self.options)
+        if self.zone:
+            fields["zone"] = self.zone
         return {name: value for name, value in fields.items() if value is not None}
 
     @classmethod
-    def from_dict(cls, value: object) -> Self:
-        """A schedule of its JSON object, normalised and checked. A ``keep`` that is missing is 0, not 1."""
+    def from_dict(cls, value: object, *, original: bool = False) -> Self:
+        """A schedule of its JSON object, normalised and checked. A ``keep`` that is missing is 0, not 1.
+
+        ``original`` ignores keys that are not known, and the zone, as the original does.
+        """
         try:
-            wire = msgspec.convert(value, _Wire)
+            wire = msgspec.convert(value, _Original if original else _Wire)
         except msgspec.ValidationError as error:
             raise InvalidInput(f"no schedule: {error}") from None
         fields: dict[str, Any] = {name: getattr(wire, name) for name in wire.__struct_fields__}
         fields["destination"] = Destination.parse(wire.destination)
         fields["options"] = int(Option.parse(wire.options)) if wire.options else 0
         return cls.make(**fields).checked()
+
+
+def known_zone(name: str) -> str:
+    """The name itself. Raises InvalidInput for one that is not known here, or that a text could not say."""
+    from blockdiff.retention.text import zone_of
+
+    try:
+        if ":" in name:  # an offset, which old readers would take for a period
+            raise InvalidInput
+        zone_of(name)
+    except InvalidInput:
+        raise InvalidInput(f"no time zone {quoted(name)}: write UTC or one such as Europe/Berlin") from None
+    return name

@@ -10,6 +10,16 @@ from blockdiff.errors import InvalidInput
 
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _TOP = 1 << 63
+_LONG = 300  # characters of a text that an error shows
+
+
+class WordError(InvalidInput):
+    """A text that names no value. ``reason`` is in the original's words; ``accepted`` says which do."""
+
+    accepted = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.accepted}"
 
 
 class Word(IntEnum):
@@ -28,11 +38,12 @@ class Word(IntEnum):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The value of a text. Raises InvalidInput."""
+        """The value of a text. Raises WordError."""
         for value in cls:
             if text == value.text or text.lower() == value.text.lower():
                 return value
-        raise InvalidInput(f"{text} does not belong to {cls.__name__} values")
+        known = ", ".join(cls.strings())
+        raise WordError(f"{plain(text)} does not belong to {cls.__name__} values", accepted=f"accepted are {known}")
 
     @classmethod
     def text_of(cls, value: int) -> str:
@@ -109,6 +120,14 @@ def boolean(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """A text in double quotes, on one line."""
-    inner = text.replace("\\", "\\\\").replace('"', '\\"').encode("unicode_escape").decode().replace("\\\\", "\\")
-    return f'"{inner}"' if not text.isprintable() else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A text in double quotes, on one line, and not without end."""
+    if len(text) > _LONG:
+        return f"{quoted(text[:_LONG])}... ({len(text)} characters)"
+    if text.isprintable():
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.encode("unicode_escape").decode().replace('"', '\\"') + '"'
+
+
+def plain(text: str) -> str:
+    """A text as it is, if a terminal would show it so; else ``quoted``."""
+    return text if text.isprintable() and len(text) <= _LONG else quoted(text)
