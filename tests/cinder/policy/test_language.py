@@ -1,5 +1,7 @@
 import datetime as dt
+import io
 import json
+from importlib import resources
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -138,6 +140,9 @@ def test_original():
     assert refused(text).line == 4
 
 
+NAMELESS = ZoneInfo.from_file(io.BytesIO(resources.files("tzdata").joinpath("zoneinfo/Europe/Paris").read_bytes()))
+
+
 def rule(when=calendar.Daily(3, 0), keep=KeepDays(7), **fields):  # noqa: B008 values
     return Rule(when, keep=keep, **{"name": "mine", **fields})
 
@@ -155,6 +160,7 @@ def rule(when=calendar.Daily(3, 0), keep=KeepDays(7), **fields):  # noqa: B008 v
         ([rule(keep=KeepCount(-1))], "it keeps 1 or more, and -1 would be its default"),
         ([rule(keep=KeepDays(10**7))], "invalid retention 10000000"),
         ([rule(zone=dt.timezone(dt.timedelta(hours=2)))], "it takes time zones by name, and UTC+02:00 has none"),
+        ([rule(zone=NAMELESS)], "it takes time zones by name, and"),
         ([rule(calendar.Steps(4))], "express is every 6, 8, or 12 hours at :00, not every 4 at :00"),
         ([rule(calendar.Steps(6, 30))], "express is every 6, 8, or 12 hours at :00, not every 6 at :30"),
         ([rule(calendar.Monthly(31, 0, 0, short="skip"))], "in a month without a day 31 it takes the last day"),
@@ -175,7 +181,7 @@ def test_what_can_be_said():
     rules = [
         rule(calendar.Monthly(28, 1, 2, short="skip"), KeepCount(4), zone=PARIS),
         rule(calendar.Weekly(3, 1, 2), KeepDays(4, PARIS), zone=PARIS),
-        rule(calendar.Steps(12), zone=ZoneInfo("UTC")),
+        rule(calendar.Steps(12), KeepDays(7, ZoneInfo("UTC")), zone=ZoneInfo("UTC")),
     ]
     assert LANGUAGE.from_rules(rules).every == (
         Express(interval=12, retention=7),

@@ -295,6 +295,16 @@ def test_a_bad_policy_cannot_be_made(kind, fields, key):
         kind(**fields)
 
 
+def test_a_policy_has_its_place():
+    with pytest.raises(InvalidInput, match="no daily policy: Weekly"):
+        Policies(daily=Weekly())
+
+
+@pytest.mark.parametrize(("text", "managed"), [("true", True), ("True", False), ("1", False), ("", False)])
+def test_the_original_wants_true_to_the_letter(text, managed):
+    assert read_metadata({"x-snapsentry-managed": text}, original=True).policies.managed is managed
+
+
 def test_policies_are_values():
     assert {Daily(start=dt.time(3, 0, 59)), Daily(start=dt.time(3))} == {Daily(start=dt.time(3))}
     with pytest.raises(AttributeError):

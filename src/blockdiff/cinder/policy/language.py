@@ -12,6 +12,7 @@ from blockdiff.cinder.policy.reading import read_metadata
 from blockdiff.cinder.policy.volume import Policies
 from blockdiff.errors import InvalidInput
 from blockdiff.retention import KeepCount, KeepDays
+from blockdiff.retention.keep import known_zone
 from blockdiff.schedule import calendar
 from blockdiff.schedule.words import Destination, Option
 
@@ -81,7 +82,7 @@ def _kind(rule: Rule, fields: dict[str, Any]) -> Policy:
 
 
 def _zone(rule: Rule) -> str:
-    name = "UTC" if rule.zone is dt.UTC else str(getattr(rule.zone, "key", ""))
+    name = "UTC" if rule.zone is dt.UTC else getattr(rule.zone, "key", None)
     try:
         if not name:
             raise InvalidInput(f"it takes time zones by name, and {rule.zone} has none")
@@ -92,7 +93,7 @@ def _zone(rule: Rule) -> str:
 
 def _retention(rule: Rule) -> dict[str, Any]:
     match rule.keep:
-        case KeepDays(days, zone) if zone in (None, rule.zone):
+        case KeepDays(days, zone) if zone in (None, known_zone(rule.zone)):
             number, kind = days, value.TIME
         case KeepCount(count):
             number, kind = count, value.COUNT

@@ -106,7 +106,7 @@ class _Reader:
 
     def reading(self) -> Reading:
         """What all keys together say."""
-        managed = self._value(MANAGED, value.boolean)
+        managed = self._value(MANAGED, (lambda text: text == "true") if self._original else value.boolean)
         found = {kind: one for kind in SUFFIXES if (one := self._policy(kind))}
         enabled = [key_of(kind, "enabled") for kind, one in found.items() if one.enabled]
         if enabled and MANAGED not in self._found and not self._original:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from blockdiff.cinder.policy.key import MANAGED, OLD_DAY, START_DAY, key_of
+from blockdiff.cinder.policy.model import KINDS
+from blockdiff.errors import InvalidInput
 from blockdiff.schedule.rule import Rule
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
-    """The policies of one volume; None is one that it says nothing of.
+    """The policies of one volume; None is one that it says nothing of. Raises InvalidInput for one in the wrong place.
 
     ``managed`` is the switch of all of them, None if the volume does not have it. ``str()`` is the canonical text.
     """
@@ -28,6 +30,11 @@ class Policies:
     daily: Daily | None = None
     weekly: Weekly | None = None
     monthly: Monthly | None = None
+
+    def __post_init__(self) -> None:
+        for kind, of in KINDS.items():
+            if not isinstance(getattr(self, kind), of | None):
+                raise InvalidInput(f"no {kind} policy: {getattr(self, kind)!r}")
 
     @property
     def every(self) -> tuple[Policy, ...]:
