@@ -6,7 +6,6 @@ Format: snapper's tags (SoftIron HyperCloud), versions 2 and 3. The time is the 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +19,6 @@ from blockdiff.schedule.words import Period, Type, integer, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})", re.ASCII)
 _SECOND, _THIRD = 2, 3
 
 
@@ -31,11 +29,10 @@ class TagError(InvalidInput):
 @lru_cache(maxsize=4096)  # of a million names most are of few times
 def parse_tag_time(text: str) -> dt.datetime:
     """The time of twelve digits ``YYYYMMDDHHMM``, in UTC. Raises TagError."""
-    match = _TIME.fullmatch(text)
     try:
-        if match is None:
+        if len(text) != 12 or not text.isascii() or not text.isdigit():
             raise ValueError
-        return dt.datetime(*map(int, match.groups()), tzinfo=dt.UTC)  # type: ignore[arg-type, misc]
+        return dt.datetime.fromisoformat(f"{text[:8]}T{text[8:]}Z")
     except ValueError:
         raise TagError(
             f"invalid time {quoted(text)}: twelve digits YYYYMMDDHHMM are wanted, of a day that exists"
@@ -84,8 +81,11 @@ class Tag(msgspec.Struct, frozen=True):
         read = _READERS.get(parts[1]) if len(parts) == 5 else None
         if read is None:
             raise TagError(f"invalid tag {quoted(text)}: KIND-VERSION-PERIOD-TIME-ID is wanted, VERSION v2 or v3")
-        kind, _, period, time, name = parts
+        kind, version, period, time, name = parts
         try:
+            known = _PERIODS.get(period)
+            if known and kind == "auto" and len(name) < 19 and name.isdigit() and name.isascii():  # nearly all of them
+                return cls(known, parse_tag_time(time), int(name), "", _VERSIONS[version])
             return cls(*read(kind, period, time, name))
         except InvalidInput as error:
             raise TagError(f"cannot parse {quoted(text)}: {error}") from None
@@ -152,6 +152,7 @@ def _read_v3(kind: str, period: str, time: str, name: str) -> tuple[Any, ...]:
 
 
 _READERS: dict[str, Callable[[str, str, str, str], tuple[Any, ...]]] = {"v2": _read_v2, "v3": _read_v3}
+_VERSIONS = {"v2": _SECOND, "v3": _THIRD}
 _PERIODS = {period.text: period for period in Period}
 
 

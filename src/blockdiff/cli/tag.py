@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
+from blockdiff.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blockdiff.tag import Tag
 
 
 @click.group("tag", cls=Group, context_settings=CONTEXT, short_help="Read and make names of snapshots")
@@ -14,29 +23,84 @@ def command() -> None:
 
 @command.command("parse", cls=Command, context_settings=CONTEXT)
 @click.argument("tag")
-@click.option("-o", "--output", type=click.Choice(("human", "json")), default="human", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("human", "json", "jsonl")),
+    default="human",
+    show_default=True,
+    help="json of stdin is an array; jsonl one object a line, written as they are read.",
+)
 def parse(tag: str, output: str) -> int:
     """Say what TAG means. A name that is no tag: exit code 2.
+
+    TAG may be - for stdin, one name a line. Those that are no tags are told in their place, and the exit code is then
+    2, too.
 
     \b
     Examples:
       blockdiff tag parse auto-v2-hourly-202001020300-4
       blockdiff tag parse -o json manual-v3-daily-202001020300-image-name
+      blockdiff tag parse -o jsonl - < names.txt
     """
+    if tag == "-":
+        return _many(output)
     import json
 
-    from blockdiff.schedule import Schedules
     from blockdiff.tag import Tag
 
-    found = Tag.parse(tag)
-    facts = found.to_dict() | {"schedule": str(Schedules([found.schedule()]))}
-    if output == "json":
+    facts = _facts(Tag.parse(tag))
+    if output != "human":
         click.echo(json.dumps(facts))
-    else:
-        for name, value in facts.items():
-            if value is not None:
-                click.echo(f"{name:<9} {value}")
+        return 0
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(f"{name:<9} {value}")
     return 0
+
+
+def _many(output: str) -> int:
+    import json
+
+    bad = count = 0
+    for count, facts in enumerate(_stdin(), 1):
+        bad += "error" in facts
+        if output == "human":
+            click.echo(f"{facts['tag']}  {facts.get('error') or _summary(facts)}")
+        elif output == "jsonl":
+            click.echo(json.dumps(facts))
+        else:
+            click.echo(("[" if count == 1 else ",\n") + json.dumps(facts), nl=False)
+    if output == "json":
+        click.echo("]" if count else "[]")
+    if bad:
+        raise InvalidInput(f"{bad} of {count} names {'is' if bad == 1 else 'are'} no tag")
+    return 0
+
+
+def _stdin() -> Iterator[dict[str, Any]]:
+    """What each line says: the facts of a tag, or ``tag`` and ``error``."""
+    from blockdiff.tag import Tag, TagError
+
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            name = line.removesuffix(b"\n").decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(f"line {number} of standard input is no text: it is no UTF-8") from None
+        try:
+            yield _facts(Tag.parse(name))
+        except TagError as error:
+            yield {"tag": name if name.isprintable() else ascii(name), "error": f"line {number}: {error}"}
+
+
+def _facts(tag: Tag) -> dict[str, Any]:
+    from blockdiff.schedule import Schedules
+
+    return tag.to_dict() | {"schedule": str(Schedules([tag.schedule()]))}
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    return f"{facts['type']} {facts['schedule']} {facts['time']} {'image' if facts['rbd'] else 'machine'} {facts['id']}"
 
 
 @command.command("make", cls=Command, context_settings=CONTEXT)
