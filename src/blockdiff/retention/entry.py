@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from blockdiff.retention.keep import KeepCount
 from blockdiff.retention.verdict import Point, Policy, expired
-from blockdiff.schedule import Destination, Period, Schedules, Type
+from blockdiff.schedule import Destination, Period, Schedule, Schedules, Type
 from blockdiff.schedule.rule import Rule, next_tick
 from blockdiff.tag import Tag, TagError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from blockdiff.retention.verdict import Verdict
-    from blockdiff.schedule import Schedule
 
 
 def expire(
@@ -42,50 +41,59 @@ def expire(
     return expired(points, now, policies_of(schedules, destination), protected=stay)
 
 
+_SECOND = dt.timedelta(seconds=1)
+NO_TAG = "its name is no tag"
+
+
 def point_of(name: str) -> Point:
     """What a name says of a snapshot; of one that is no tag, nothing."""
     try:
         tag = Tag.parse(name)
     except TagError:
-        return Point(name, None, foreign="its name is no tag")
+        return Point(name, None, foreign=NO_TAG)
     if tag.type is Type.MANUAL:
         return Point(name, tag.time, foreign="manual")
     return Point(name, tag.time, series=str(tag.vm))
 
 
-def policies_of(schedules: Iterable[Schedule], destination: Destination = Destination.LOCAL) -> list[Policy]:
-    """One policy for each entry of the destination, which covers the tags of its times."""
-    return [_policy(one) for one in schedules if one.destination == destination]
+def policies_of(
+    schedules: Iterable[Schedule], destination: Destination = Destination.LOCAL, zone: dt.tzinfo | None = None
+) -> list[Policy]:
+    """One policy for each entry of the destination, which covers the tags of its times.
+
+    With a ``zone``, that of the entry or else the one given, a tag belongs to an entry if its instant is one of the
+    entry's ticks there; without one if its digits are those of the entry, as in the original.
+    """
+    return [_policy(one, zone) for one in schedules if one.destination == destination]
 
 
-def _policy(one: Schedule) -> Policy:
-    known: dict[Schedule, bool] = {}
+def _policy(one: Schedule, zone: dt.tzinfo | None) -> Policy:
+    known: dict[Schedule | dt.datetime, bool] = {}
+    place = one.place or zone
 
     def covers(point: Point) -> bool:
-        if one.zone:
-            return _ticked(one, point)
-        taken = _schedule_of(point.name)
-        if taken is None:
+        period, taken = _taken(point.name)
+        if period is None or period != one.period:
             return False
-        if taken not in known:
-            known[taken] = one.matches(taken)
-        return known[taken]
+        if period == Period.MINUTELY:
+            return True
+        if place is None:
+            if taken not in known:
+                known[taken] = one.matches(taken)
+            return known[taken]
+        assert point.time is not None  # it is a tag
+        if point.time not in known:
+            known[point.time] = next_tick(Rule(one.calendar, place), point.time - _SECOND) == point.time
+        return known[point.time]
 
-    return Policy(KeepCount(one.keep), str(Schedules([one])), covers=covers)
-
-
-def _ticked(one: Schedule, point: Point) -> bool:
-    """Whether a name is of the entry's period, and of a time at which the clocks of the entry's own zone had it due."""
-    taken = _schedule_of(point.name)
-    if taken is None or point.time is None or one.period != taken.period:
-        return False
-    rule = Rule(one.calendar, one.place or dt.UTC)
-    return one.period == Period.MINUTELY or next_tick(rule, point.time - dt.timedelta(minutes=1)) == point.time
+    return Policy(KeepCount(one.keep), str(Schedules([one])), place or dt.UTC, covers)
 
 
 @lru_cache(maxsize=1 << 17)  # each entry asks for each name
-def _schedule_of(name: str) -> Schedule | None:
+def _taken(name: str) -> tuple[Period | None, Schedule]:
+    """The period of a tag, and the schedule that its digits are of."""
     try:
-        return Tag.parse(name).schedule()
+        tag = Tag.parse(name)
     except TagError:
-        return None
+        return None, Schedule()
+    return tag.period, tag.schedule()
