@@ -11,6 +11,8 @@ import pytest
 from tests.fixtures.ceph_cluster import CephError, environment
 from tests.fixtures.ceph_modules import rados_module, rbd_module
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 

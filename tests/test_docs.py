@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,27 +149,32 @@ def test_python_examples_run(page, schema, text, images):
 
 
 @pytest.fixture
-def images(tmp_path):
-    """The files that examples name."""
+def images(made, tmp_path):
+    """The files that examples name, in a directory of the test's own."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    place = tmp_path_factory.mktemp("images")
     content = bytearray(random.Random(1).randbytes(1 << 20))
     for name in ("disk.img", "yesterday.img", "a.img", "base.img"):
-        (tmp_path / name).write_bytes(content)
+        (place / name).write_bytes(content)
     content[8192:12288] = bytes(4096)
     for name in ("replica.img", "today.img", "b.img", "clone.img"):
-        (tmp_path / name).write_bytes(content)
+        (place / name).write_bytes(content)
     command = [*COMMAND, "diff", "-q", "-o", "json", "yesterday.img", "today.img"]
-    (tmp_path / "changed.json").write_bytes(
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
-    )
+    (place / "changed.json").write_bytes(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)
     for name, words in {
         "full.diff": ("map", "--to-name", "sunday", "yesterday.img"),
         "monday.diff": ("diff", "--from-name", "sunday", "--to-name", "monday", "yesterday.img", "today.img"),
         "tuesday.diff": ("diff", "--from-name", "monday", "--to-name", "tuesday", "today.img", "disk.img"),
     }.items():
         command = [*COMMAND, words[0], "-q", "-o", "export-diff", *words[1:]]
-        (tmp_path / name).write_bytes(subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout)
-    (tmp_path / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
-    return tmp_path
+        (place / name).write_bytes(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)
+    (place / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
+    return place
 
 
 HERE = re.compile(

@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TREE = ROOT / "src/blockdiff"
 
-pytestmark = pytest.mark.skipif(not TREE.is_dir(), reason="the source tree is not here (an installed wheel is tested)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not TREE.is_dir(), reason="the source tree is not here (an installed wheel is tested)"),
+]
 
 
 def build(what, source, target):

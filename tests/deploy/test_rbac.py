@@ -12,6 +12,8 @@ from tests.fixtures.rbac import Granting
 from tests.fixtures.sidecar import content, secret, snapshot, snapshot_class
 from tests.fixtures.tls import Authority
 
+pytestmark = pytest.mark.slow
+
 SETS = {"manifests": manifests, "chart": lambda: chart("sources")}
 SIZE = 1 << 20
 

@@ -13,6 +13,8 @@ from tests.fixtures.exportdiff import applied, parse
 from tests.fixtures.rbd import scribble
 from tests.fixtures.schemas import obeys
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 SIZES = [6 * MIB, 6 * MIB, 4 * MIB + 512 * 7, 9 * MIB]  # after each snapshot: written, written, cut, grown
 

@@ -10,6 +10,8 @@ import pytest
 from tests.fixtures.cli import blockdiff, finish, start
 from tests.fixtures.rbd import MIB, run
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16 * MIB
 LIMIT = 120
 SLOW = ("--rate", "4M", "--progress", "json", "-o", "json")

@@ -8,6 +8,8 @@ import pytest
 from tests.fixtures.cli import blockdiff, finish, start
 from tests.fixtures.rbd import MIB, allocated, diff
 
+pytestmark = pytest.mark.slow
+
 SIZE = 8 * MIB
 READER = {"mon": "profile rbd", "osd": "profile rbd-read-only"}
 

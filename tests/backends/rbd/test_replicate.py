@@ -10,6 +10,8 @@ import pytest
 from tests.fixtures.cli import blockdiff, finish, start
 from tests.fixtures.rbd import LIMIT, MIB, scribble
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24 * MIB + 512
 
 

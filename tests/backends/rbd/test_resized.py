@@ -5,6 +5,8 @@ import pytest
 from tests.fixtures.cli import blockdiff, report
 from tests.fixtures.rbd import MIB, diff, rbd_diff, sound
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["auto", "byte", "content"]
 
 

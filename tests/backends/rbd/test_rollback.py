@@ -5,6 +5,8 @@ import pytest
 from tests.fixtures.cli import report
 from tests.fixtures.rbd import MIB, allocated, diff, rbd_diff, sound
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16 * MIB
 
 

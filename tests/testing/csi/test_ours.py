@@ -8,6 +8,8 @@ from blockdiff.csi.provider.shape import Shape
 from blockdiff.testing.csi import CsiSide, Status, Subject, run
 from tests.fixtures.provider import provider, serving
 
+pytestmark = pytest.mark.slow
+
 SIZE = 4 << 20
 
 
