@@ -2,8 +2,9 @@
 
 import calendar
 import datetime as dt
+from bisect import bisect_right
 from itertools import islice, pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import assume, given, settings
@@ -84,6 +85,28 @@ def test_many_years_have_a_window_a_day():
         gaps = {later - earlier for earlier, later in pairwise(dates)}
         skipped = {dt.timedelta(days=2)} if name == "Pacific/Apia" else set()  # December 30, 2011 was not there
         assert gaps == {dt.timedelta(days=1)} | skipped, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(available_timezones() - {"localtime"})[::6])
+def test_years_of_windows_in_all_zones(name):
+    """Each window is that of the oracle, and they follow one another."""
+    for policy, days in (
+        (Express(timezone=name, interval=8), 200),
+        (Daily(timezone=name, start=dt.time(0, 30)), 400),
+        (Weekly(timezone=name, weekday=0, start=dt.time(2, 30)), 2000),
+        (Monthly(timezone=name, day=30, start=dt.time(1)), 4000),
+    ):
+        now = dt.datetime(2010, 12, 1, tzinfo=dt.UTC)
+        last = now + dt.timedelta(days=days)
+        starts, known = [], now
+        while now < last:
+            if now >= known:
+                starts, known = starts_around(policy, now), now + dt.timedelta(days=30)
+            window = window_of(policy, now)
+            at = bisect_right(starts, now)
+            now = window.end.astimezone(dt.UTC)
+            assert [window.start.astimezone(dt.UTC), now] == starts[at - 1 : at + 1]
 
 
 def hours(policy, *when):
