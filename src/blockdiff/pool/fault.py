@@ -25,6 +25,10 @@ class TextError(InvalidInput):
 
 def fault(kind: type[_Error], reason: str, whole: str, start: int, length: int = 1, *, line: int = 1) -> _Error:
     """An error about ``whole[start : start + length]``, the text of a ``line``."""
-    shown = "".join(char if char.isprintable() else "?" for char in whole)
     caret = " " * start + "^" * max(1, length)
-    return kind(reason, line=line, column=start + 1, excerpt=f"    {shown}\n    {caret}")
+    return kind(reason, line=line, column=start + 1, excerpt=f"    {printable(whole)}\n    {caret}")
+
+
+def printable(text: str) -> str:
+    """The text, as wide, without what a terminal might obey."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -131,6 +131,8 @@ def test_vectors(driver, text, wanted):
         ("lvm", "LXDThinPool", "is no name of a volume"),
         ("lvm", "containers_-c1", "is no name of a volume"),
         ("lvm", "custom_default_a@b", "is no name of a volume"),
+        ("lvm", "custom_default_a" + "-" * 100_001, "is no name of a volume"),
+        ("ceph", "custom_default_\x1b[31m", r"no volume custom/\?\[31m"),
         ("zfs", "tank", "is no name of a volume"),
         ("zfs", "tank/custom", "is no name of a volume"),
         ("zfs", "tank/custom/", "is no name of a volume"),

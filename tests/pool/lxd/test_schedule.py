@@ -112,6 +112,16 @@ def test_the_place_is_shown():
     assert str(caught.value).splitlines()[-2:] == ["    @daily, 0 24 * * *", " " * 14 + "^^"]
 
 
+def test_nothing_reaches_the_terminal_raw():
+    for text in ("\x1b[31m 0 * * *", "@\x1b[31m", "0 0 \udcff * *", "snapshots.x\x1b: 3"):
+        with pytest.raises(ScheduleError) as caught:
+            read(text)
+        assert all(line.isprintable() for line in str(caught.value).splitlines())
+    with pytest.raises(InvalidInput) as caught:
+        read('{"\\u001b[31m":"x"}', json=True)
+    assert str(caught.value).isprintable()
+
+
 def test_what_the_original_takes():
     assert calendars("0 0 30 2 *, *-5 * * * *", original=True) == [Minutely()]
 
@@ -136,7 +146,7 @@ def test_the_spread_does_not_change_between_versions():
     assert [spread(str(number)) for number in range(4)] == SPREAD
 
 
-@given(st.text())
+@given(st.text() | st.text(st.characters(categories=["Cs"])))
 def test_the_spread_is_in_range(name):
     hour, minute = spread(name)
     assert 0 <= hour < 24

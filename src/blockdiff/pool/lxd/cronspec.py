@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from blockdiff.errors import InvalidInput
+from blockdiff.pool.fault import printable
 from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Monthly, Steps, Weekly, Yearly
 from blockdiff.schedule.words import integer
 
@@ -193,7 +194,7 @@ def _number(text: str, names: dict[str, int]) -> int:
 
 
 def _error(reason: str) -> InvalidInput:
-    return InvalidInput(f"Error parsing schedule: {reason}")
+    return InvalidInput(f"Error parsing schedule: {printable(reason)}")
 
 
 def _text(found: range, bounds: _Bounds, *, star: bool) -> str:

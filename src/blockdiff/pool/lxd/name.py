@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from blockdiff.pool.fault import printable
 from blockdiff.pool.lxd.kind import ContentType, SnapshotKind, VolumeType
 from blockdiff.pool.naming import NamingError
 from blockdiff.schedule.words import quoted
@@ -47,7 +48,7 @@ class Name:
         marks = [self.content or "", self.project and f"project {self.project}", self.filesystem]
         marks += [f"pool {self.pool}" if self.pool else "", "deleted" if self.deleted else ""]
         marks += [str(self.kind) if self.kind is not SnapshotKind.USER else ""]
-        return f"{shown} ({', '.join(filter(None, marks))})"
+        return printable(f"{shown} ({', '.join(filter(None, marks))})")
 
     @property
     def storage(self) -> str:

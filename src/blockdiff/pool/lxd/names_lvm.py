@@ -46,7 +46,7 @@ class Lvm:
 
 def _readings(text: str) -> Iterator[Name]:
     match = _TEXT.fullmatch(text)
-    if match is None:
+    if match is None or len(text.rpartition("/")[2]) > _LONGEST:
         return
     pool, kind, rest, suffix = match.groups()
     kind = VolumeType(kind)

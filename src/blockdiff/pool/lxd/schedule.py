@@ -22,6 +22,7 @@ from blockdiff.pool.lxd import cronspec
 from blockdiff.pool.lxd.expiry import Expiry, ExpiryError
 from blockdiff.schedule.chronish import ScheduleError
 from blockdiff.schedule.rule import Rule
+from blockdiff.schedule.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def spread(id: str) -> tuple[int, int]:  # noqa: A002 LXD calls it so
     """
     if not id:
         return 0, 0
-    digest = hashlib.blake2b(id.encode(), digest_size=8, person=b"lxd schedule").digest()
+    digest = hashlib.blake2b(id.encode(errors="surrogatepass"), digest_size=8, person=b"lxd schedule").digest()
     return divmod(int.from_bytes(digest, "big") % 1440, 60)
 
 
@@ -202,5 +203,5 @@ def _json(text: str) -> dict[str, _Value]:
         raise InvalidInput(f"no configuration: {error}") from None
     unknown = sorted(found.keys() - {SCHEDULE, EXPIRY})
     if unknown:
-        raise InvalidInput(f"no schedule has {', '.join(unknown)}: accepted are {SCHEDULE} and {EXPIRY}")
+        raise InvalidInput(f"no schedule has {', '.join(map(quoted, unknown))}: accepted are {SCHEDULE} and {EXPIRY}")
     return {key: _Value(value, value) for key, value in found.items()}

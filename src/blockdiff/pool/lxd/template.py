@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PASSES = 3  # what is written may be a template again
+LONGEST = 4096  # characters; no name is longer than 255
 _STRING = "2006-01-02 15:04:05.999999999 -0700 MST"  # how Go writes a time that nobody formats
 _VARIABLE = "creation_date"
 _BANNED = ("extends", "import", "include", "ssi")
@@ -41,6 +42,8 @@ class _Token(NamedTuple):
 
 def render(pattern: str, creation_date: dt.datetime) -> str:
     """What a template gives, rendered again while it has templates in it. Raises PatternError."""
+    if len(pattern) > LONGEST:
+        raise PatternError(f"a pattern of {len(pattern)} characters is too long: {LONGEST} at most")
     text = pattern
     for _ in range(PASSES):
         text = "".join(_pieces(text, creation_date))
