@@ -144,3 +144,8 @@ def test_a_time_needs_a_zone():
         Instant.of(dt.datetime(2024, 1, 1))
     with pytest.raises(InvalidInput, match="outside the years"):
         Instant.of(dt.datetime(9999, 12, 31, 23, tzinfo=dt.timezone(-dt.timedelta(hours=2))))
+
+
+def test_names_that_are_no_unicode():
+    with pytest.raises(InvalidInput, match="is no Unicode"):
+        make("\udcff", NOON).to_json()

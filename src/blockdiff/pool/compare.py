@@ -12,6 +12,7 @@ import msgspec
 
 from blockdiff.errors import InvalidInput
 from blockdiff.pool.instant import Instant
+from blockdiff.schedule.words import quoted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -37,8 +38,11 @@ class ComparableSnapshot(NamedTuple):
         return cls(name, Instant.of(created), id)
 
     def to_json(self) -> bytes:
-        """The JSON object, the date in UTC."""
-        return msgspec.json.encode({"Name": self.name, "ID": self.id, "CreationDate": str(self.created)})
+        """The JSON object, the date in UTC. Raises InvalidInput for a name that is no Unicode."""
+        try:
+            return msgspec.json.encode({"Name": self.name, "ID": self.id, "CreationDate": str(self.created)})
+        except UnicodeError:
+            raise InvalidInput(f"the name {quoted(self.name)} or id {quoted(self.id)} is no Unicode") from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

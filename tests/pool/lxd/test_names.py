@@ -133,6 +133,8 @@ def test_vectors(driver, text, wanted):
         ("lvm", "custom_default_a@b", "is no name of a volume"),
         ("lvm", "custom_default_a" + "-" * 100_001, "is no name of a volume"),
         ("ceph", "custom_default_\x1b[31m", r"no volume custom/\?\[31m"),
+        ("ceph", "custom_default_a.lxdtmp", "is temporary"),
+        ("dir", "custom-snapshots/default_a/b.lxdtmp", "is no name of a volume"),
         ("zfs", "tank", "is no name of a volume"),
         ("zfs", "tank/custom", "is no name of a volume"),
         ("zfs", "tank/custom/", "is no name of a volume"),
@@ -319,3 +321,12 @@ def test_any_text_is_a_name_or_an_error(driver, text):
         assert text.removeprefix("/dev/") == again.removeprefix("/dev/")
     elif not (driver in ("dir", "btrfs") and one.content is ISO):
         assert again == text
+
+
+def test_types():
+    assert list(VolumeType) == ["containers", "virtual-machines", "images", "custom", "buckets"]
+    assert [kind.singular for kind in VolumeType] == ["container", "virtual-machine", "image", "custom", ""]
+    assert [kind.content for kind in (CONTAINER, VM)] == [FILESYSTEM, BLOCK]
+    assert [kind.is_instance for kind in VolumeType] == [True, True, False, False, False]
+    assert list(ContentType) == ["filesystem", "block", "iso"]
+    assert [content.is_block for content in ContentType] == [False, True, True]

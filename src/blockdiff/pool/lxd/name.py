@@ -11,6 +11,7 @@ from blockdiff.pool.lxd.kind import ContentType, SnapshotKind, VolumeType
 from blockdiff.pool.naming import NamingError
 from blockdiff.schedule.words import quoted
 
+TEMPORARY = ".lxdtmp"  # volumes and snapshots while they are made
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _FINGERPRINT = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 _WRONG = re.compile(r"[/\s\x00-\x1f\x7f]")
@@ -119,6 +120,8 @@ class Name:
 
 def _text_problem(text: str) -> str:
     """What is wrong with a name that people may choose freely."""
+    if text.endswith(TEMPORARY):
+        return f"{quoted(text)} is temporary: it ends with {TEMPORARY}"
     if not text or text in (".", "..") or _WRONG.search(text):
         return f"{quoted(text)} is empty, has only dots, or has a slash or a space"
     return ""
