@@ -182,7 +182,8 @@ def made(tmp_path_factory):
 
 
 HERE = re.compile(
-    r"/dev|rbd |rbd:|csi:|--from-snap|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve |snapshot-metadata "
+    r"/dev|rbd |rbd:|csi:|--from-snap|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve |"
+    r"snapshot-metadata "
 )
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
