@@ -75,7 +75,7 @@ def command_options(*names):
     }
 
 
-@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "apply", "merge", "audit"])
+@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "apply", "merge", "audit", "pairs"])
 def test_pages_and_program_know_the_same_options(name):
     table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
     pages = [(DOCS / f"commands/{page}.md").read_text() for page in (name, "common")]
@@ -173,12 +173,17 @@ def made(tmp_path_factory):
     }.items():
         command = [*COMMAND, words[0], "-q", "-o", "export-diff", *words[1:]]
         (place / name).write_bytes(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)
+    for name, image in (("here.json", "disk.img"), ("there.json", "a.img")):
+        (place / name).write_text(json.dumps([{"name": "monday", "content": "x", "url": image}]))
+    command = [*COMMAND, "pairs", "--json", "here.json", "there.json", "-o", "json"]
+    (place / "plan.json").write_bytes(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)
     (place / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
     return place
 
 
 HERE = re.compile(
-    r"/dev|rbd |rbd:|csi:|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve |snapshot-metadata "
+    r"/dev|rbd |rbd:|csi:|--from-snap|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve |"
+    r"snapshot-metadata "
 )
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
@@ -195,7 +200,7 @@ def test_command_lines_of_the_docs_run(line, images):
     assert done.returncode in (0, 1), done.stderr
 
 
-HELP = ["verify", "diff", "map", "copy", "apply", "merge", "audit"]
+HELP = ["verify", "diff", "map", "copy", "apply", "merge", "audit", "pairs"]
 
 
 @pytest.mark.parametrize("name", HELP)

@@ -82,6 +82,7 @@ def test_any_links(listed):
         assert way[-1].target == target
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_links():
     listed = [Link(f"s{n - 1}" if n % 100 else "", f"s{n}") for n in range(100_000)]
     random.Random(1).shuffle(listed)

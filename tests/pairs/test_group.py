@@ -23,9 +23,9 @@ def volumes(**tags):
 def test_disks_of_one_machine():
     found = groups(volumes(one_1_4_0=T[:2], one_1_4_1=T[:1], one_1_5_0=["s"]), machine)
     assert [(str(group), group.complete, group.lacking) for group in found] == [
-        (f"vm 4 @{T[0]}", True, ()),
-        (f"vm 4 @{T[1]}", False, ("one-1-4-1",)),
-        ("vm 5 @s", True, ()),
+        (f"vm 4@{T[0]}", True, ()),
+        (f"vm 4@{T[1]}", False, ("one-1-4-1",)),
+        ("vm 5@s", True, ()),
     ]
 
 

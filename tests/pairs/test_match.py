@@ -129,6 +129,7 @@ def test_order_is_not_that_of_names_or_clocks():
     "wrong",
     [
         pytest.param([Snapshot("v", "a", "1"), Snapshot("v", "b", "1")], id="id-twice"),
+        pytest.param([Snapshot("v", "a"), Snapshot("v", "a")], id="twice"),
         pytest.param([Snapshot("v", "")], id="no-name"),
         pytest.param([Snapshot("v", "a", "1", dt.datetime(2026, 1, 1))], id="no-zone"),
     ],
@@ -209,6 +210,7 @@ def test_steps_are_a_chain_over_what_is_proven(source, target, chosen):
         assert not steps.pairs
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_snapshots():
     source = [
         Snapshot("v", f"s{n}", str(n), EPOCH + dt.timedelta(hours=n), f"c{n}" if n % 2 else "") for n in range(100_000)

@@ -11,7 +11,7 @@ from blockdiff.cli import exportdiff
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.lists import emit, make_list
-from blockdiff.cli.options import LIST_FORMATS, Name, gather, output_options, read_options
+from blockdiff.cli.options import LIST_FORMATS, REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read
 from blockdiff.engine.diff import METHODS, Diff
@@ -21,8 +21,12 @@ from blockdiff.units import format_size
 
 
 @click.command("diff", cls=Command, context_settings=CONTEXT)
-@click.argument("base", type=Name())
-@click.argument("target", type=Name())
+@click.argument("base", type=Name(), required=False)
+@click.argument("target", type=Name(), required=False)
+@click.option(
+    "--pairs", "plan", type=Name(), metavar="FILE", help="List the changes of all pairs of a plan of blockdiff pairs."
+)
+@click.option("--allow-empty", is_flag=True, help="With --pairs: a plan without pairs is no error.")
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -45,8 +49,10 @@ from blockdiff.units import format_size
 @read_options()
 @output_options(LIST_FORMATS)
 def command(
-    base: str,
-    target: str,
+    base: str | None,
+    target: str | None,
+    plan: str | None,
+    allow_empty: bool,
     method: str,
     require: str | None,
     from_name: str | None,
@@ -76,7 +82,25 @@ def command(
       blockdiff diff --require reflink snapshot.img live.img
       blockdiff diff -o json a.img b.img | blockdiff copy --extents - b.img a.img
       blockdiff diff csi:app/monday csi:app/tuesday
+      blockdiff pairs -o json rbd:vms/disk | blockdiff diff -o jsonl --pairs -
     """
+    if plan is not None:
+        _refuse_with_pairs(base, output, offset=offset, length=length, from_name=from_name, to_name=to_name)
+        from blockdiff.cli.paired.diffing import diff_pairs
+
+        return diff_pairs(
+            plan,
+            allow_empty=allow_empty,
+            exit_code=exit_code,
+            output=output,
+            quiet=quiet,
+            progress_mode=progress_mode,
+            options={"options": gather(**reading), "method": method, "require": require},
+        )
+    if base is None or target is None:
+        raise click.UsageError(f"Missing argument '{'BASE' if base is None else 'TARGET'}'.")
+    if allow_empty:
+        raise click.UsageError("--allow-empty goes with --pairs")
     exportdiff.check(output, offset, length, from_name=from_name, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
     if is_source(base) or is_source(target):
@@ -104,6 +128,17 @@ def command(
         emit(run.records(), emitter, progress)
     _tell(run, output, quiet=quiet, verbose=verbose)
     return 1 if exit_code and run.changed_bytes else 0
+
+
+def _refuse_with_pairs(base: str | None, output: str, **given: object) -> None:
+    """A plan names its snapshots, and is of whole ones."""
+    if base is not None:
+        raise click.UsageError(f"--pairs and {base} do not go together: the plan names what is listed")
+    if output not in REPORT_FORMATS:
+        raise click.UsageError(f"--pairs writes {', '.join(REPORT_FORMATS)}, and not {output}")
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"--pairs and --{name.replace('_', '-')} do not go together")
 
 
 def _tell(run: Diff | Listing, output: str, *, quiet: bool, verbose: bool) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "serve": "Serve changed block tracking over gRPC",
     "schedule": "Check and convert schedules of snapshots",
     "retention": "Say which snapshots a schedule keeps",
+    "pairs": "Plan which snapshots to compare, copy or list changes of",
     "tag": "Read and make names of snapshots",
     "completion": "Print the shell completion script",
 }

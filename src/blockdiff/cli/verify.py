@@ -35,6 +35,8 @@ UNREADABLE = DeviceError.exit_code
 @click.option(
     "--extents", "list_file", type=Name(), metavar="FILE", help="Compare only the ranges that FILE lists (-: stdin)."
 )
+@click.option("--pairs", "plan", type=Name(), metavar="FILE", help="Compare all pairs of a plan of blockdiff pairs.")
+@click.option("--allow-empty", is_flag=True, help="With --pairs: a plan without pairs is no error.")
 @click.option("--strict", is_flag=True, help="A hole and allocated zeroes differ too: classes src-hole and dst-hole.")
 @click.option(
     "--size",
@@ -59,6 +61,8 @@ def command(
     first: bool,
     max_differences: int | None,
     list_file: str | None,
+    plan: str | None,
+    allow_empty: bool,
     strict: bool,
     size_policy: str,
     method: str,
@@ -88,7 +92,24 @@ def command(
       blockdiff verify --first -q a.img b.img && echo identical
       blockdiff verify --rate 200M /dev/sdb /dev/sdc
       blockdiff verify full.diff monday.diff today.img
+      blockdiff pairs -o json rbd:vms/ "rbd:vms/?conf=b.conf" | blockdiff verify --pairs -
     """
+    if plan is not None:
+        _refuse_with_pairs(devices=devices, extents=list_file, offset=offset, length=length)
+        from blockdiff.cli.paired.verifying import verify_pairs
+
+        comparing = {"strict": strict, "size": size_policy, "method": method, "first": first}
+        return verify_pairs(
+            plan,
+            allow_empty=allow_empty,
+            limit=max_differences,
+            output=output,
+            quiet=quiet,
+            progress_mode=progress_mode,
+            options={"options": gather(**reading), **comparing},
+        )
+    if allow_empty:
+        raise click.UsageError("--allow-empty goes with --pairs")
     sources, dst = split(devices)
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet)
@@ -109,6 +130,15 @@ def command(
         _stream(run, writer, max_differences)
         writer.end(run.report, _result(run.report, verbose))
     return exit_code(run.report)
+
+
+def _refuse_with_pairs(devices: tuple[str, ...], **given: object) -> None:
+    """A plan names its devices, and is of whole ones."""
+    if devices:
+        raise click.UsageError(f"--pairs and {devices[0]} do not go together: the plan names what is compared")
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"--pairs and --{name} do not go together: snapshots are compared as a whole")
 
 
 def _stream(run: Verification, writer: ReportWriter, limit: int | None) -> None:

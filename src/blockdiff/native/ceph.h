@@ -98,6 +98,7 @@ typedef struct {
     X(rbd, int, rbd_snap_list, (rbd_image_t, bd_rbd_snap *, int *)) \
     X(rbd, void, rbd_snap_list_end, (bd_rbd_snap *)) \
     X(rbd, int, rbd_snap_get_namespace_type, (rbd_image_t, uint64_t, int *)) \
+    X(rbd, int, rbd_snap_get_timestamp, (rbd_image_t, uint64_t, struct timespec *)) \
     X(rbd, int, rbd_snap_set_by_id, (rbd_image_t, uint64_t)) \
     X(rbd, int, rbd_snap_create, (rbd_image_t, const char *)) \
     X(rbd, int, rbd_diff_iterate2, (rbd_image_t, const char *, uint64_t, uint64_t, uint8_t, uint8_t, bd_diff_callback_t, void *)) \

@@ -3,6 +3,11 @@
 cdef extern from "stdbool.h":
     ctypedef bint c_bool "bool"
 
+cdef extern from "time.h" nogil:
+    ctypedef struct bd_timespec "struct timespec":
+        int64_t tv_sec
+        long tv_nsec
+
 cdef extern from "ceph.h" nogil:
     ctypedef void *rados_t
     ctypedef void *rados_ioctx_t
@@ -92,6 +97,7 @@ cdef extern from "ceph.h" nogil:
         int rbd_snap_list(rbd_image_t, bd_rbd_snap *, int *) noexcept nogil
         void rbd_snap_list_end(bd_rbd_snap *) noexcept nogil
         int rbd_snap_get_namespace_type(rbd_image_t, uint64_t, int *) noexcept nogil
+        int rbd_snap_get_timestamp(rbd_image_t, uint64_t, bd_timespec *) noexcept nogil
         int rbd_snap_set_by_id(rbd_image_t, uint64_t) noexcept nogil
         int rbd_snap_create(rbd_image_t, const char *) noexcept nogil
         int rbd_diff_iterate2(rbd_image_t, const char *, uint64_t, uint64_t, uint8_t, uint8_t,

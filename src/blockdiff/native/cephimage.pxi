@@ -241,6 +241,16 @@ cdef class Image:
             free(found)
         return sorted(snaps)
 
+    def snap_time(self, uint64_t snap):
+        """When the snapshot of this id was made, by the clock of its cluster: nanoseconds since 1970."""
+        cdef rbd_image_t image = self._image()
+        cdef bd_timespec when
+        cdef int rc
+        with nogil:
+            rc = ceph.rbd_snap_get_timestamp(image, snap, &when)
+        check(rc, "rbd_snap_get_timestamp")
+        return <object>when.tv_sec * 1000000000 + when.tv_nsec
+
     def set_snap(self, uint64_t snap):
         """Reads and diffs are of this snapshot from now on; 0 is the head."""
         cdef rbd_image_t image = self._image()

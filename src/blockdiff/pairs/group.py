@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from blockdiff.pairs.merging import merged
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -28,7 +30,7 @@ class Group(NamedTuple):
         return not self.lacking
 
     def __str__(self) -> str:
-        return f"{self.name} @{self.tag}" if self.name else f"@{self.tag}"
+        return f"{self.name}@{self.tag}"
 
 
 def each_alone(volume: str, _tag: str) -> str:
@@ -52,19 +54,20 @@ def members(volumes: Mapping[str, Iterable[Snapshot]], grouping: Grouping) -> di
 
 
 def groups(volumes: Mapping[str, Sequence[Snapshot]], grouping: Grouping) -> list[Group]:
-    """Each tag of each group, in the order in which the volumes list them.
+    """Each tag of each group, in an order that follows those of the volumes.
 
     Whether a volume was made only after a tag is not known here: it lacks the tag all the same.
     """
-    tags: dict[tuple[str, str], dict[str, Snapshot]] = {}
-    for volume, snapshots in volumes.items():
-        for snapshot in snapshots:
-            tags.setdefault((grouping(volume, snapshot.name), snapshot.name), {})[volume] = snapshot
+    tags: dict[tuple[str, str], list[tuple[str, Snapshot]]] = {}
+    keys = {volume: [(grouping(volume, one.name), one.name) for one in made] for volume, made in volumes.items()}
+    for volume, place in merged(keys):
+        tags.setdefault(keys[volume][place], []).append((volume, volumes[volume][place]))
     known = members(volumes, grouping)
-    return [
-        Group(name, tag, tuple(have.items()), tuple(volume for volume in known[name] if volume not in have))
-        for (name, tag), have in tags.items()
-    ]
+    found: list[Group] = []
+    for (name, tag), made in tags.items():
+        have = {volume for volume, _ in made}
+        found.append(Group(name, tag, tuple(made), tuple(volume for volume in known[name] if volume not in have)))
+    return found
 
 
 def common_base(compared: Mapping[str, Comparison]) -> str | None:

@@ -129,8 +129,9 @@ def best_common_base(
 
 
 def check(snapshots: Iterable[Snapshot]) -> None:
-    """InvalidInput for an id that stands twice, a snapshot without a name, and a date without a time zone."""
+    """InvalidInput for what stands twice, a snapshot without a name, and a date without a time zone."""
     seen: dict[str, Snapshot] = {}
+    known: set[Snapshot] = set()
     for snapshot in snapshots:
         if not snapshot.name:
             raise InvalidInput(f"a snapshot of {snapshot.volume!r} has no name")
@@ -138,6 +139,9 @@ def check(snapshots: Iterable[Snapshot]) -> None:
             raise InvalidInput(f"{snapshot} was created at {snapshot.created}: the time zone is missing")
         if snapshot.id and seen.setdefault(snapshot.id, snapshot) is not snapshot:
             raise InvalidInput(f"{seen[snapshot.id]} and {snapshot} have one id, {snapshot.id!r}")
+        if snapshot in known:
+            raise InvalidInput(f"{snapshot} is listed twice, and nothing tells the two apart")
+        known.add(snapshot)
 
 
 class _Comparing:

@@ -37,12 +37,14 @@ def increments(snapshots: Sequence[Snapshot]) -> tuple[SnapshotPair, ...]:
     return tuple(SnapshotPair(base, target) for base, target in zip(bases, snapshots, strict=False))
 
 
-def next_steps(source: Sequence[Snapshot], target: Sequence[Snapshot], compared: Comparison) -> Steps:
-    """What brings the target from the best common base to the newest snapshot of the source.
+def next_steps(
+    source: Sequence[Snapshot], target: Sequence[Snapshot], compared: Comparison, base: Match | None = None
+) -> Steps:
+    """What brings the target from the best common base, or another match, to the newest snapshot of the source.
 
     ``compared`` is ``compare(source, target)``. Older snapshots that the target lacks cannot be sent any more.
     """
-    base = compared.base
+    base = base or compared.base
     if base is None:
         if not target:
             return Steps(None, increments(source))

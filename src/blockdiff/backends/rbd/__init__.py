@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blockdiff.backends.rbd.catalog import RbdCatalog
     from blockdiff.backends.rbd.device import RbdDevice
     from blockdiff.backends.rbd.source import RbdSource as RbdSource
     from blockdiff.locator import Locator
 
-__all__ = ["SNAPSHOTS", "RbdSource", "open_device"]
+__all__ = ["SNAPSHOTS", "RbdSource", "open_catalog", "open_device"]
 
 SNAPSHOTS = True  # its devices are engine.replicate.SnapshotDevice
 
@@ -23,6 +24,13 @@ def open_device(locator: Locator, **options: Any) -> RbdDevice:
     from blockdiff.backends.rbd import target
 
     return target.open_device(locator, **options)
+
+
+def open_catalog(locator: Locator) -> RbdCatalog:
+    """As ``catalog.open_catalog``."""
+    from blockdiff.backends.rbd import catalog
+
+    return catalog.open_catalog(locator)
 
 
 def __getattr__(name: str) -> Any:

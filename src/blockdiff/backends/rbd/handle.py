@@ -73,6 +73,12 @@ class Held:
             self.facts["id"] or self.facts["name"],
         )
 
+    @property
+    def snapshot_id(self) -> str:
+        """The number of the snapshot, which no other one of the pool ever has; empty at the head."""
+        snap = self.opened.snap
+        return "" if snap is None else str(snap.id)
+
     def snapshots(self) -> list[Snap]:
         """The user's snapshots, oldest first; those of mirroring, groups and the trash are left out."""
         return [snap for snap in self.all_snapshots() if snap.namespace == "user"]

@@ -1,0 +1,302 @@
+"""`blockdiff pairs`, `verify --pairs` and `diff --pairs` over files that JSON lists name."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.fixtures.cli import COMMAND, blockdiff, finish, start
+from tests.fixtures.schemas import obeys
+
+MIB = 1 << 20
+TAGS = [f"auto-v2-hourly-20260101{hour:02}00-4" for hour in range(3)]
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """Two disks of one machine at three tags, on two sides: lists, and the files that they name."""
+    lists = {"here": [], "there": []}
+    for disk in ("one-1-4-0", "one-1-4-1"):
+        content = bytearray(random.Random(disk).randbytes(2 * MIB))
+        for number, tag in enumerate(TAGS):
+            content[number * 8192 : number * 8192 + 4096] = bytes(4096)
+            for name, made in lists.items():
+                path = tmp_path / f"{name}-{disk}-{number}.img"
+                path.write_bytes(content)
+                made.append({"name": tag, "volume": disk, "url": str(path), "size": len(content)})
+    for name, made in lists.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    return tmp_path
+
+
+def planned(sides, *options, target="there.json", expect=0):
+    names = [sides / "here.json", *([sides / target] if target else [])]
+    done = blockdiff("pairs", "--json", *names, "-o", "json", *options, expect=expect)
+    (sides / "plan.json").write_text(done.stdout)
+    return obeys(json.loads(done.stdout), "pairs")
+
+
+def run(command, sides, *options, expect):
+    done = blockdiff(command, "--pairs", sides / "plan.json", "-o", "json", *options, expect=expect)
+    return obeys(json.loads(done.stdout), "pairsreport")
+
+
+def edit(sides, name, change):
+    path = sides / name
+    made = json.loads(path.read_text())
+    path.write_text(json.dumps(change(made)))
+
+
+def harm(sides, name="there-one-1-4-1-1.img"):
+    with open(sides / name, "r+b") as file:
+        file.seek(MIB + 5)
+        file.write(b"another")
+
+
+def verdicts(report):
+    return [group["verdict"] for group in report["groups"]]
+
+
+def test_replicas_that_are_identical(sides):
+    plan = planned(sides)
+    assert [(pair["volume"], pair["source"]["name"], pair["by"]) for pair in plan["pairs"]] == [
+        (disk, tag, "instant") for tag in TAGS for disk in ("one-1-4-0", "one-1-4-1")
+    ]
+    report = run("verify", sides, expect=0)
+    assert (report["identical"], report["verdict"]) == (True, "identical")
+    assert report["counts"] == {"identical": 6, "different": 0, "failed": 0}
+    assert verdicts(report) == ["identical"] * 3
+    said = blockdiff("verify", "--pairs", sides / "plan.json", expect=0).stdout
+    assert said.splitlines()[-1] == "identical: 6 pairs (6 identical) in 3 groups"
+
+
+def test_one_disk_that_differs_makes_its_group_different(sides):
+    planned(sides)
+    harm(sides)
+    report = run("verify", sides, expect=1)
+    assert verdicts(report) == ["identical", "different", "identical"]
+    assert (report["identical"], report["verdict"]) == (False, "different")
+    (found,) = [pair for pair in report["pairs"] if pair["verdict"] == "different"]
+    assert (found["volume"], found["tag"]) == ("one-1-4-1", TAGS[1])
+    assert found["differences"] == [{"offset": MIB, "length": 4096, "class": "data"}]
+    said = blockdiff("verify", "--pairs", sides / "plan.json", expect=1).stdout
+    assert f"vm 4@{TAGS[1]}: different" in said
+    assert "first at 1,048,576" in said
+
+
+def test_lines(sides):
+    planned(sides)
+    harm(sides)
+    done = blockdiff("verify", "--pairs", sides / "plan.json", "-o", "jsonl", expect=1)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    whole = run("verify", sides, expect=1)
+    ranges = [line for line in lines if "offset" in line]
+    assert ranges == [{"pair": 4, "offset": MIB, "length": 4096, "class": "data"}]
+    assert [line["verdict"] for line in lines if "number" in line] == [pair["verdict"] for pair in whole["pairs"]]
+    assert [line for line in lines if "name" in line] == whole["groups"]
+    assert obeys(lines[-1], "pairsreport")["verdict"] == "different"
+
+
+def test_a_group_that_is_not_whole_is_not_identical(sides):
+    edit(
+        sides,
+        "there.json",
+        lambda made: [item for item in made if (item["volume"], item["name"]) != ("one-1-4-1", TAGS[2])],
+    )
+    plan = planned(sides)
+    assert [group["complete"] for group in plan["groups"]] == [True, True, False]
+    report = run("verify", sides, expect=1)
+    assert (report["identical"], report["verdict"]) == (False, "incomplete")
+    assert verdicts(report) == ["identical", "identical", "incomplete"]
+    assert report["groups"][2]["lacking"] == [{"volume": "one-1-4-1", "reason": "it is not on the target"}]
+
+
+def test_what_the_target_does_not_have_yet_is_told(sides):
+    edit(sides, "there.json", lambda made: [item for item in made if item["name"] != TAGS[2]])
+    planned(sides)
+    assert run("verify", sides, expect=0)["missing"] == 2
+    assert "2 snapshots only on the source" in blockdiff("verify", "--pairs", sides / "plan.json").stdout
+
+
+def test_a_conflict_is_not_identical(sides):
+    for name, content in (("here.json", "x"), ("there.json", "y")):
+        edit(sides, name, lambda made, content=content: [{**made[0], "content": content}, *made[1:]])
+    plan = planned(sides)
+    assert [item["reason"] for item in plan["conflicts"]] == ["they have other content"]
+    report = run("verify", sides, expect=1)
+    assert report["groups"][0]["lacking"][0]["reason"] == "conflict: they have other content"
+
+
+@pytest.mark.parametrize(("match", "pairs"), [("proven", 4), ("name", 6)])
+def test_names_that_prove_nothing(sides, match, pairs):
+    for name in ("here.json", "there.json"):
+        edit(sides, name, lambda made: [{**item, "name": item["name"].replace(TAGS[0], "before")} for item in made])
+    plan = planned(sides, "--match", match)
+    assert len(plan["pairs"]) == pairs
+    assert len(plan["unproven"]) == 6 - pairs
+    report = run("verify", sides, expect=int(match == "proven"))
+    assert report["identical"] is (match == "name")
+
+
+def test_a_pair_that_fails_does_not_end_the_run(sides):
+    planned(sides)
+    harm(sides)
+    (sides / "there-one-1-4-0-0.img").unlink()
+    report = run("verify", sides, expect=3)
+    assert report["counts"] == {"identical": 4, "different": 1, "failed": 1}
+    assert verdicts(report) == ["failed", "different", "identical"]
+    assert report["pairs"][0]["error"]["error"] == "DeviceError"
+    said = blockdiff("verify", "--pairs", sides / "plan.json", "-q", expect=3)
+    assert said.stdout == ""
+    assert "pair 1" in said.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "diff"])
+def test_what_is_not_what_the_plan_names_is_refused(sides, command):
+    planned(sides, target="there.json" if command == "verify" else None)
+    for path in sides.glob("*.img"):
+        os.truncate(path, MIB)
+    report = run(command, sides, expect=3)
+    assert report["verdict"] == "failed"
+    assert {pair["error"]["error"] for pair in report["pairs"]} == {"SnapshotReplaced"}
+
+
+def test_another_file_of_the_same_name_is_refused(sides):
+    """By identity, where the list has one."""
+    edit(sides, "there.json", lambda made: [{**made[0], "identity": "file/1/2"}, *made[1:]])
+    planned(sides)
+    report = run("verify", sides, expect=3)
+    assert [pair["verdict"] for pair in report["pairs"]] == ["failed", *["identical"] * 5]
+
+
+def test_changes(sides):
+    plan = planned(sides, target=None)
+    assert [(pair["base"] or {}).get("name") for pair in plan["pairs"]] == [None, None, *TAGS[:1] * 2, *TAGS[1:2] * 2]
+    report = run("diff", sides, expect=0)
+    assert (report["command"], report["verdict"]) == ("diff", "changed")
+    assert [pair["extents"] for pair in report["pairs"]][2:] == [
+        [{"offset": offset, "length": 4096, "kind": "zero"}] for offset in (8192, 8192, 16384, 16384)
+    ]
+    assert run("diff", sides, "--exit-code", expect=1)["pairs"] == report["pairs"]
+    said = blockdiff("diff", "--pairs", sides / "plan.json").stdout
+    assert "since nothing: 2,097,152 bytes" in said
+
+
+def test_changes_since_what_the_other_side_has(sides):
+    edit(sides, "there.json", lambda made: [item for item in made if item["name"] != TAGS[2]])
+    plan = planned(sides, "--for", "diff")
+    assert [(pair["base"]["name"], pair["source"]["name"]) for pair in plan["pairs"]] == [(TAGS[1], TAGS[2])] * 2
+    assert [base["source"]["name"] for base in plan["bases"]] == [TAGS[1]] * 2
+
+
+def test_a_plan_without_pairs_is_not_identical(sides):
+    (sides / "there.json").write_text("[]")
+    planned(sides)
+    for command, options in (("verify", []), ("verify", ["-q"])):
+        said = blockdiff(command, "--pairs", sides / "plan.json", *options, expect=2).stderr
+        assert "no pairs" in said
+    report = run("verify", sides, "--allow-empty", expect=0)
+    assert (report["identical"], report["verdict"]) == (False, "empty")
+
+
+def test_from_one_command_to_the_next(sides):
+    shell = f"{sys.executable} -m blockdiff"
+    for form in ("json", "jsonl"):
+        plan = f"{shell} pairs --json {sides}/here.json {sides}/there.json -o {form} | {shell} verify --pairs -"
+        done = subprocess.run(plan, shell=True, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_cut_pipe_is_no_plan(sides):
+    planned(sides)
+    text = (sides / "plan.json").read_text()
+    (sides / "plan.json").write_text(text[: len(text) // 2])
+    assert "no plan" in blockdiff("verify", "--pairs", sides / "plan.json", expect=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pairs", "a", "b"], "cannot be listed"),
+        (["pairs", "-", "b"], "goes with --json"),
+        (["pairs", "--json", "-", "-"], "only one of the two"),
+        (["pairs", "--json", "none.json"], "cannot read none.json"),
+        (["pairs", "--json", "--for", "verify", "/dev/null"], "two sides"),
+        (["pairs", "--json", "/dev/null"], "no JSON"),
+        (["pairs", "nbd2:x"], "unknown scheme"),
+        (["verify", "--pairs", "none.json"], "cannot read none.json"),
+        (["verify", "--pairs", "/dev/null"], "is empty"),
+        (["verify", "--pairs", "-", "a.img", "b.img"], "do not go together"),
+        (["verify", "--pairs", "-", "--offset", "1"], "do not go together"),
+        (["verify", "--pairs", "-", "--extents", "x"], "do not go together"),
+        (["verify", "--allow-empty", "a", "b"], "goes with --pairs"),
+        (["diff", "--allow-empty", "a", "b"], "goes with --pairs"),
+        (["diff", "--pairs", "-", "a"], "do not go together"),
+        (["diff", "--pairs", "-", "-o", "rbd"], "writes human"),
+        (["diff", "--pairs", "-", "--to-name", "x"], "do not go together"),
+        (["diff", "a"], "Missing argument 'TARGET'"),
+        (["diff"], "Missing argument 'BASE'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_that_mean_nothing(words, said, tmp_path):
+    done = blockdiff(*words, cwd=tmp_path)
+    assert done.returncode in {2, 4}
+    assert said in done.stderr
+
+
+def test_a_plan_for_something_else(sides):
+    planned(sides, "--for", "copy")
+    assert "--for verify" in blockdiff("verify", "--pairs", sides / "plan.json", expect=2).stderr
+    planned(sides)
+    assert "--for diff" in blockdiff("diff", "--pairs", sides / "plan.json", expect=2).stderr
+
+
+def test_a_list_without_urls_can_be_planned_but_not_gone_over(sides):
+    edit(sides, "here.json", lambda made: [{k: v for k, v in item.items() if k != "url"} for item in made])
+    planned(sides)
+    assert "has no url" in blockdiff("verify", "--pairs", sides / "plan.json", expect=2).stderr
+
+
+def test_grouped_otherwise(sides):
+    assert [group["name"] for group in planned(sides, "--group", "tag")["groups"]] == [""] * 3
+    assert len(planned(sides, "--group", "none")["groups"]) == 6
+
+
+def test_names_do_not_reach_the_terminal_raw(sides):
+    (sides / "odd.json").write_text(json.dumps([{"name": "s\x1b[2J\n1"}]))
+    said = blockdiff("pairs", "--json", sides / "odd.json", expect=0).stdout
+    assert "\x1b" not in said
+    assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize("output", ["human", "json", "jsonl"])
+def test_interrupted(sides, output):
+    planned(sides)
+    process = start("verify", "--pairs", sides / "plan.json", "-o", output, "--rate", "2M", "--read", "buffered")
+    said = process.stdout.read(30)  # the first pair has begun, or is done
+    process.send_signal(signal.SIGINT)
+    said += process.stdout.read()
+    code, _, err = finish(process)
+    assert code == 130
+    assert "interrupted" in err
+    if output == "json":
+        report = obeys(json.loads(said), "pairsreport")
+        assert (report["verdict"], report["identical"]) == ("interrupted", False)
+        assert "unfinished" in verdicts(report)
+    else:
+        assert "interrupted" in said.splitlines()[-1]
+
+
+def test_a_reader_that_went_away(sides):
+    planned(sides)
+    command = " ".join([*COMMAND, "verify", "--pairs", str(sides / "plan.json"), "-o", "jsonl"])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, check=False
+    )
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stderr
