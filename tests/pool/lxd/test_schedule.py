@@ -25,9 +25,9 @@ from blockdiff.schedule.calendar import (
     YearDay,
     Yearly,
 )
-from blockdiff.schedule.chronish import ScheduleError
 from blockdiff.schedule.language import Context
 from blockdiff.schedule.rule import Rule, next_tick
+from blockdiff.schedule.spot import ScheduleError
 from blockdiff.schedule.words import Destination
 
 BERLIN = ZoneInfo("Europe/Berlin")

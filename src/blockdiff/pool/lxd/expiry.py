@@ -13,9 +13,10 @@ from typing import NamedTuple, Self
 import msgspec
 
 from blockdiff.errors import InvalidInput
-from blockdiff.pool.fault import TextError, fault
+from blockdiff.pool.fault import fault
 from blockdiff.retention import KeepAge, KeepDays, Retention, text_of
 from blockdiff.schedule.civil import add_date
+from blockdiff.schedule.spot import ScheduleError, Spot
 
 _UNITS = {
     "S": "seconds", "M": "minutes", "H": "hours", "d": "days", "w": "weeks", "m": "months", "y": "years",
@@ -26,7 +27,7 @@ _TOP = (1 << 63) - 1
 _HINT = f"write numbers with {', '.join(_UNITS)}, one space between them, such as 1M 2H 3d 4w 5m 6y"
 
 
-class ExpiryError(TextError):
+class ExpiryError(ScheduleError):
     """A text that is no expiry."""
 
 
@@ -47,19 +48,22 @@ class Expiry(NamedTuple):
 
         A unit is given once; after a zero it may be given again.
         """
-        if not text:
+        return cls.read(Spot.of(text))
+
+    @classmethod
+    def read(cls, spot: Spot) -> Self | None:
+        """The same of a part of a text."""
+        if not spot.text:
             return None
         found = dict.fromkeys(_UNITS.values(), 0)
-        at = 0
-        for part in text.split(" "):
-            match = _PART.fullmatch(part)
+        for part in spot.split(" "):
+            match = _PART.fullmatch(part.text)
             if match is None or int(match[1]) > _TOP:
-                raise fault(ExpiryError, f"Invalid expiry expression: {_HINT}", text, at, len(part))
+                raise fault(ExpiryError, part, f"Invalid expiry expression: {_HINT}")
             unit = _UNITS[match[2]]
             if found[unit]:
-                raise fault(ExpiryError, f"Invalid expiry expression: {unit} are given twice", text, at, len(part))
+                raise fault(ExpiryError, part, f"Invalid expiry expression: {unit} are given twice")
             found[unit] = int(match[1])
-            at += len(part) + 1
         return cls(**found)
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from blockdiff.errors import InvalidInput
 from blockdiff.pool.fault import fault
 from blockdiff.pool.lxd.template import PatternError, render
+from blockdiff.schedule.spot import Spot
 from blockdiff.schedule.words import quoted
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _legal(name: str, pattern: str) -> str:
             "is empty" if not name else f"has {quoted(wrong[0])} in it" if wrong else "has only dots, or two in a row"
         )
         hint = "write a date as {{ creation_date|date:'2006-01-02_15-04-05' }}"
-        raise fault(PatternError, f"the name {quoted(name)} {what}: {hint}", pattern, 0, len(pattern))
+        raise fault(PatternError, Spot.of(pattern), f"the name {quoted(name)} {what}: {hint}")
     return name

@@ -12,16 +12,15 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from blockdiff.errors import InvalidInput
-from blockdiff.pool.fault import fault
 from blockdiff.pool.lxd import cronspec
-from blockdiff.pool.lxd.expiry import Expiry, ExpiryError
-from blockdiff.schedule.chronish import ScheduleError
+from blockdiff.pool.lxd.expiry import Expiry
 from blockdiff.schedule.rule import Rule
+from blockdiff.schedule.spot import Spot
 from blockdiff.schedule.words import quoted
 
 if TYPE_CHECKING:
@@ -104,25 +103,15 @@ class LxdSchedule:
         return cronspec.read(frame.format(hour=hour, minute=minute) if frame else item, original=self.original)
 
 
-class _Value(NamedTuple):
-    """The value of a key, and the line in which it stands, from ``start`` on."""
-
-    text: str = ""
-    whole: str = ""
-    start: int = 0
-    line: int = 1
-
-    def wrong(self, reason: str, start: int, length: int) -> ScheduleError:
-        return fault(ScheduleError, reason, self.whole, self.start + start, length, line=self.line)
-
-
 class _Lxd:
     name = "lxd"
 
     def parse(self, text: str, context: Context) -> LxdSchedule:
         config = _json(text) if context.json else _config(text)
-        items = _items(config.get(SCHEDULE, _Value()), original=context.original)
-        return LxdSchedule(items, _expiry(config.get(EXPIRY, _Value())), context.zone, context.id, context.original)
+        items = _items(config.get(SCHEDULE, Spot.of("")), original=context.original)
+        return LxdSchedule(
+            items, Expiry.read(config.get(EXPIRY, Spot.of(""))), context.zone, context.id, context.original
+        )
 
     def from_rules(self, rules: Sequence[Rule]) -> LxdSchedule:
         from blockdiff.pool.lxd.convert import config_of
@@ -135,60 +124,55 @@ LANGUAGE = _Lxd()
 
 def parse_schedule(text: str, *, original: bool = False) -> tuple[str, ...]:
     """The items of ``snapshots.schedule``, checked, in small letters. Raises ScheduleError with the column."""
-    return _items(_Value(text, text), original=original)
+    return _items(Spot.of(text), original=original)
 
 
-def _items(value: _Value, *, original: bool) -> tuple[str, ...]:
+def _items(spot: Spot, *, original: bool) -> tuple[str, ...]:
     found, at = [], 0
-    for item in value.text.split(", ") if value.text else ():
-        _check(item, at, value, original=original)
+    for item in spot.text.split(", ") if spot.text else ():
+        _check(spot.after(at).first(len(item)), original=original)
         found.append(item.lower())
         at += len(item) + 2
     return tuple(found)
 
 
-def _check(item: str, at: int, value: _Value, *, original: bool) -> None:
-    if item.lower() in ALIASES:
+def _check(item: Spot, *, original: bool) -> None:
+    text = item.text.lower()
+    if text in ALIASES:
         return
     try:
-        cronspec.read(item.lower(), original=original)
+        cronspec.read(text, original=original)
     except cronspec.CronFault as error:
-        hint = "" if " " in item and "@" not in item else f"; or one of {', '.join(ALIASES)}, with ', ' between them"
-        raise value.wrong(error.reason + hint, at + error.start, error.length) from None
-
-
-def _expiry(value: _Value) -> Expiry | None:
-    try:
-        return Expiry.parse(value.text)
-    except ExpiryError as error:
-        raise value.wrong(error.reason, error.column - 1, error.excerpt.count("^")) from None
+        hint = "" if " " in text and "@" not in text else f"; or one of {', '.join(ALIASES)}, with ', ' between them"
+        raise item.after(error.start).first(error.length).wrong(error.reason + hint) from None
 
 
 # ---- the configuration around it ----
 
 
-def _config(text: str) -> dict[str, _Value]:
+def _config(text: str) -> dict[str, Spot]:
     """The keys of lines ``KEY: VALUE``; a text that has none is a schedule."""
-    text = text.removesuffix("\n")
-    if not text.lower().startswith("snapshots."):
-        return {SCHEDULE: _Value(text, text)}
-    found: dict[str, _Value] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        key, colon, rest = line.partition(":")
-        if not colon or key not in (SCHEDULE, EXPIRY) or key in found:
-            reason = f"{key} is given twice" if key in found else f"lines of {SCHEDULE} and {EXPIRY} are wanted"
-            raise fault(ScheduleError, reason, line, 0, len(key), line=number)
-        value = _unquoted(rest.strip(" "))
-        found[key] = _Value(value, line, line.index(value, len(key) + 1) if value else len(line), number)
+    whole = Spot.of(text.removesuffix("\n"))
+    if not whole.text.lower().startswith("snapshots."):
+        return {SCHEDULE: whole}
+    found: dict[str, Spot] = {}
+    for line in whole.split("\n"):
+        key, colon, value = line.partition(":")
+        if not colon or key.text not in (SCHEDULE, EXPIRY):
+            raise key.wrong(f"lines of {SCHEDULE} and {EXPIRY} are wanted")
+        if key.text in found:
+            raise key.wrong(f"{key.text} is given twice")
+        found[key.text] = _unquoted(value.stripped())
     return found
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(value: Spot) -> Spot:
     """A plain YAML scalar, or one in quotes; a schedule has no use for escapes."""
+    text = value.text
     for quote in "'\"":
         if len(text) > 1 and text.startswith(quote) and text.endswith(quote) and quote not in text[1:-1]:
-            return text[1:-1]
-    return text
+            return value.after(1).first(len(text) - 2)
+    return value
 
 
 def _scalar(text: str) -> str:
@@ -196,7 +180,7 @@ def _scalar(text: str) -> str:
     return f"'{text}'" if not text or text[0] in "@*?0123456789" else text
 
 
-def _json(text: str) -> dict[str, _Value]:
+def _json(text: str) -> dict[str, Spot]:
     try:
         found = msgspec.json.decode(text, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -204,4 +188,4 @@ def _json(text: str) -> dict[str, _Value]:
     unknown = sorted(found.keys() - {SCHEDULE, EXPIRY})
     if unknown:
         raise InvalidInput(f"no schedule has {', '.join(map(quoted, unknown))}: accepted are {SCHEDULE} and {EXPIRY}")
-    return {key: _Value(value, value) for key, value in found.items()}
+    return {key: Spot.of(value) for key, value in found.items()}

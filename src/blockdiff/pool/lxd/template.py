@@ -10,8 +10,9 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from blockdiff.pool.fault import TextError, fault
+from blockdiff.pool.fault import fault
 from blockdiff.pool.lxd.layout import write_time
+from blockdiff.schedule.spot import ScheduleError, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ _TOKEN = re.compile(
 )
 
 
-class PatternError(TextError):
+class PatternError(ScheduleError):
     """A pattern that is none, or that gives no name."""
 
 
@@ -38,6 +39,9 @@ class _Token(NamedTuple):
     text: str
     start: int
     length: int
+
+    def spot(self, whole: str) -> Spot:
+        return Spot(whole, self.start, self.start + self.length)
 
 
 def render(pattern: str, creation_date: dt.datetime) -> str:
@@ -73,26 +77,24 @@ def _pieces(whole: str, time: dt.datetime) -> Iterator[str]:
 def _comment(whole: str, start: int) -> int:
     end = whole.find("#}", start + 2)
     if end < 0 or "\n" in whole[start:end]:
-        raise fault(PatternError, "Single-line comment not closed.", whole, start, 2)
+        raise fault(PatternError, Spot(whole, start, start + 2), "Single-line comment not closed.")
     return end + 2
 
 
 def _tag(whole: str, start: int, end: int) -> PatternError:
     match = re.compile(r"\s*(\w*)", re.ASCII).match(whole, end)
     name = match[1] if match else ""
-    length = (match.end() if match else end) - start
+    spot = Spot(whole, start, match.end() if match else end)
     if name in _BANNED:
-        return fault(
-            PatternError, f"Usage of tag '{name}' is not allowed (sandbox restriction active).", whole, start, length
-        )
-    return fault(PatternError, f"no tag '{name}' here: accepted is {{{{ {_VARIABLE}|FILTER }}}}", whole, start, length)
+        return fault(PatternError, spot, f"Usage of tag '{name}' is not allowed (sandbox restriction active).")
+    return fault(PatternError, spot, f"no tag '{name}' here: accepted is {{{{ {_VARIABLE}|FILTER }}}}")
 
 
 def _tokens(whole: str, at: int) -> Iterator[_Token]:
     while True:
         match = _TOKEN.match(whole, at)
         if match is None:
-            raise fault(PatternError, _unread(whole, at), whole, at)
+            raise fault(PatternError, Spot(whole, at, at + 1), _unread(whole, at))
         kind = match.lastgroup or ""
         kind = "text" if match["text"] is not None else kind
         text = match[kind]
@@ -119,10 +121,10 @@ def _expression(whole: str, at: int, time: dt.datetime) -> tuple[dt.datetime | s
     token = next(tokens)
     while token.kind != "end":
         if token.text != "|" or token.kind != "mark":
-            raise fault(PatternError, "| and a filter, or }} is wanted", whole, token.start, token.length)
+            raise fault(PatternError, token.spot(whole), "| and a filter, or }} is wanted")
         name, argument = next(tokens), None
         if name.kind != "name":
-            raise fault(PatternError, f"a filter is wanted: {', '.join(_FILTERS)}", whole, name.start, name.length)
+            raise fault(PatternError, name.spot(whole), f"a filter is wanted: {', '.join(_FILTERS)}")
         token = next(tokens)
         if token.kind == "mark" and token.text == ":":
             argument = _operand(next(tokens), whole, time)
@@ -130,8 +132,7 @@ def _expression(whole: str, at: int, time: dt.datetime) -> tuple[dt.datetime | s
         try:
             value = _filtered(value, name.text, argument)
         except PatternError as error:
-            length = len(whole[name.start : token.start].rstrip())
-            raise fault(PatternError, error.reason, whole, name.start, length) from None
+            raise fault(PatternError, Spot(whole, name.start, token.start).stripped(), error.reason) from None
     return value, token
 
 
@@ -141,7 +142,7 @@ def _operand(token: _Token, whole: str, time: dt.datetime) -> dt.datetime | str:
     if token.kind == "name" and token.text == _VARIABLE:
         return time
     reason = f"no variable {token.text!r}: accepted are {_VARIABLE} and texts in quotes"
-    raise fault(PatternError, reason, whole, token.start, token.length)
+    raise fault(PatternError, token.spot(whole), reason)
 
 
 def _shown(value: dt.datetime | str) -> str:
