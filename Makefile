@@ -22,7 +22,7 @@ BENCH_CI := $(BENCH) --quick
 # Of the backend for Ceph those that work in the process of the tests.
 ASAN_RBD := checksum conformance layout source source_bindings vanishing
 ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends/*.py) \
-	$(ASAN_RBD:%=tests/backends/rbd/test_%.py)
+	$(ASAN_RBD:%=tests/backends/rbd/test_%.py) tests/backends/nbd
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -80,7 +80,7 @@ build: $(VENV)/.native $(VENV)/.test ## sdist and wheel in dist/
 
 clean: ## remove all that make made
 	rm -rf .venv* build dist site .hypothesis .benchmarks .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
-	rm -f src/blockdiff/_fast.c src/blockdiff/_rbd.c src/blockdiff/_fast.html src/blockdiff/*.so
+	rm -f src/blockdiff/_fast.c src/blockdiff/_rbd.c src/blockdiff/_nbd.c src/blockdiff/_fast.html src/blockdiff/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- what the targets stand on; a stamp file says that a step is done ----

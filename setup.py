@@ -39,7 +39,7 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("_fast"), extension("_rbd")],
+        [extension("_fast"), extension("_rbd"), extension("_nbd")],
         include_path=["src/blockdiff/native"],
         compiler_directives={
             "language_level": 3,

@@ -182,8 +182,8 @@ def made(tmp_path_factory):
 
 
 HERE = re.compile(
-    r"/dev|rbd |rbd:|csi:|--from-snap|--require reflink|URL-OF|make |pip |git |/etc|fpath|config|man -l| serve |"
-    r"snapshot-metadata "
+    r"/dev|rbd |rbd:|csi:|nbd:|nbd\+unix:|--from-snap|--require reflink|URL-OF|"
+    r"make |pip |git |/etc|fpath|config|man -l| serve |snapshot-metadata "
 )
 COMMANDS = {
     line.split("  #")[0].strip().removeprefix("$ ")
@@ -211,7 +211,7 @@ def test_examples_in_help_run(name, images):
     lines = [line.strip() for line in text.split("Examples:")[1].splitlines() if "blockdiff" in line]
     assert lines
     for line in lines:
-        if not re.search(r"/dev|rbd |rbd:|csi:|reflink", line):
+        if not re.search(r"/dev|rbd |rbd:|csi:|nbd:|nbd\+unix:|reflink", line):
             command = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
             done = subprocess.run(command, shell=True, cwd=images, capture_output=True, text=True, check=False)
             assert done.returncode in (0, 1), (line, done.stderr)

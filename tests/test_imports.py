@@ -15,7 +15,7 @@ import blockdiff
 ROOT = Path(blockdiff.__file__).parent
 LAYERS = (
     ("core", ("units", "errors", "extent", "record", "snapshot", "locator", "tag", "schedule", "retention", "pairs")),
-    ("native", ("_fast", "_rbd")),
+    ("native", ("_fast", "_rbd", "_nbd")),
     ("engine", ("engine", "api")),
     ("room", ("backends", "emitters", "csi", "snapper", "cinder", "pool", "lxd", "openstorage", "agent", "exportdiff")),
     ("api", ("api", "")),
@@ -97,7 +97,11 @@ def test_the_native_core_knows_only_the_core():
     if not tree.is_dir():
         pytest.skip("the Cython source is not in an installed wheel")
     text = "\n".join(
-        path.read_text() for path in [tree / "_fast.pyx", tree / "_rbd.pyx", *sorted((tree / "native").glob("*.pxi"))]
+        path.read_text()
+        for path in [
+            *(tree / f"{name}.pyx" for name in ("_fast", "_rbd", "_nbd")),
+            *sorted((tree / "native").glob("*.pxi")),
+        ]
     )
     for module in re.findall(r"^\s*(?:from|import|cimport) (blockdiff[\w.]*)", text, re.MULTILINE):
         assert LEVEL[part_of(module)] == 0 or module == "blockdiff._fast", module

@@ -76,7 +76,7 @@ def verify(
 
 
 def diff(
-    base: Target,
+    base: Target | None,
     target: Target,
     *,
     method: str = "auto",
@@ -90,14 +90,16 @@ def diff(
 
     ``method`` and ``require`` as in ``blockdiff diff``. The devices are open as long as the iterator is used; an error,
     or leaving the loop early, closes them. Two URLs of snapshots that hold no data (``csi:``) are asked for what they
-    list.
+    list. ``base`` None is for a URL that says by itself since when it lists changes (``nbd:`` with ``bitmap=``).
     """
     with ExitStack() as stack:
         if _lists(base) or _lists(target):
             check_listing(str(target), method=method, require=require)
-            listing = open_listing(base, target, offset=offset, length=length)  # type: ignore[arg-type]
+            listing = open_listing(base, target, offset=offset, length=length, changed=True)  # type: ignore[arg-type]
             yield from stack.enter_context(listing).records()
             return
+        if base is None:
+            raise InvalidInput("a base is needed to say what changed in a device")
         run = Diff(
             _open(stack, base),
             _open(stack, target),

@@ -69,7 +69,8 @@ def command(
     """List the extents of TARGET that changed against BASE. Reads only.
 
     Every byte that differs lies inside a listed extent. What TARGET has beyond the end of BASE is changed. Kind zero:
-    the range reads as zeroes in TARGET. The method that was used is told after the list, or on stderr.
+    the range reads as zeroes in TARGET. The method that was used is told after the list, or on stderr. A URL that says
+    by itself since when it lists changes (nbd: with bitmap=, csi: with base=) is named alone.
 
     -o export-diff writes the changes with their data, for rbd import-diff and blockdiff apply.
 
@@ -83,6 +84,7 @@ def command(
       blockdiff diff -o json a.img b.img | blockdiff copy --extents - b.img a.img
       blockdiff diff csi:app/monday csi:app/tuesday
       blockdiff pairs -o json rbd:vms/disk | blockdiff diff -o jsonl --pairs -
+      blockdiff diff -o json 'nbd://host/disk?bitmap=monday'
     """
     if plan is not None:
         _refuse_with_pairs(base, output, offset=offset, length=length, from_name=from_name, to_name=to_name)
@@ -97,15 +99,16 @@ def command(
             progress_mode=progress_mode,
             options={"options": gather(**reading), "method": method, "require": require},
         )
-    if base is None or target is None:
+    if base is None or (target is None and not is_source(base)):
         raise click.UsageError(f"Missing argument '{'BASE' if base is None else 'TARGET'}'.")
     if allow_empty:
         raise click.UsageError("--allow-empty goes with --pairs")
     exportdiff.check(output, offset, length, from_name=from_name, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
-    if is_source(base) or is_source(target):
-        check_listing(target, output, method=method, require=require)
-        with open_listing(base, target, offset=offset, length=length) as listing:
+    if target is None or is_source(base) or is_source(target):
+        since, listed = (None, base) if target is None else (base, target)
+        check_listing(listed, output, method=method, require=require)
+        with open_listing(since, listed, offset=offset, length=length, changed=True) as listing:
             emit(listing.records(), make_list(output, quiet=quiet), progress)
         _tell(listing, output, quiet=quiet, verbose=verbose)
         return 1 if exit_code and listing.changed_bytes else 0

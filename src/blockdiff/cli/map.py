@@ -24,12 +24,14 @@ WITH_HOLES = ("human", "qemu", "nbd")  # these shapes say what a range is; the o
 
 @click.command("map", cls=Command, context_settings=CONTEXT)
 @click.argument("image", type=Name())
+@click.option("--list", "volumes", is_flag=True, help="List what the NBD server IMAGE exports, and nothing else.")
 @click.option("--zeroes", is_flag=True, help="Read the data and show blocks of zeroes as zero.")
 @exportdiff.to_name_option()
 @read_options()
 @output_options(LIST_FORMATS)
 def command(
     image: str,
+    volumes: bool,
     zeroes: bool,
     to_name: str | None,
     offset: int,
@@ -52,7 +54,12 @@ def command(
       blockdiff map --zeroes --granularity 64K /dev/vg0/data
       blockdiff map -o json disk.img > allocated.json
       blockdiff map csi:app/monday
+      blockdiff map --list nbd://host
     """
+    if volumes:
+        from blockdiff.cli.volumes import list_volumes
+
+        return list_volumes(image, output)
     exportdiff.check(output, offset, length, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
     if is_source(image):

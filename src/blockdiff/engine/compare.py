@@ -208,9 +208,9 @@ def check_unchanged(*devices: Any, warnings: list[str]) -> None:
 
 
 def _note_path(device: Any, side: Side, refused: int) -> str:
-    """Why a side was not read past the page cache, where somebody could have expected that."""
+    """Why a side was not read past the page cache, or why all of it, where somebody could have expected that."""
     if "buffered" not in side.bytes_by_path:
-        return ""
+        return str(getattr(device, "map_note", ""))
     if refused:
         return f"O_DIRECT reads failed: {os.strerror(refused)}"
     return str(getattr(device, "direct_refusal", "")) or ""

@@ -149,15 +149,22 @@ def open_listing(
     length: int | None = None,
     holes: bool = False,
     mapped: bool = False,
+    changed: bool = False,
 ) -> Listing:
     """The listing of two URLs of snapshots (base None: what is allocated, or what the target's URL says).
 
     ``mapped`` is for a map: InvalidInput if the URL names a base, as what did not change is neither a hole nor zero.
+    ``changed`` is for a diff: InvalidInput if no base is named, as what is allocated is no change.
     """
     source, pair = open_source(base, target)
     if mapped and pair.base is not None:
         source.close()
         raise InvalidInput(
             f"{os.fspath(target)!r} asks for changes, and a map shows what is allocated: leave out the base"
+        )
+    if changed and pair.base is None:
+        source.close()
+        raise InvalidInput(
+            f"{os.fspath(target)!r} says what is allocated, and not since when it changed: name its base"
         )
     return Listing(source, pair, offset=offset, length=length, holes=holes)

@@ -24,6 +24,7 @@ _modules: dict[str, str | ModuleType] = {
     "file": "blockdiff.backends.file",
     "rbd": "blockdiff.backends.rbd",
     "csi": "blockdiff.csi.source",
+    **dict.fromkeys(("nbd", "nbds", "nbd+unix", "nbds+unix"), "blockdiff.backends.nbd"),
 }
 
 
@@ -33,7 +34,8 @@ _WITH_DATA = ("file", "rbd")  # known without importing them
 def register(scheme: str, module: str | ModuleType) -> None:
     """Adds a backend: a module (or its dotted name) with ``open_device(locator, **options)``. InvalidInput if taken.
 
-    One that knows block metadata and holds no data has ``open_source(base, target)`` in its place.
+    One that knows block metadata and holds no data has ``open_source(base, target)`` in its place. One that has both
+    has ``is_source(locator)``, which says of a URL whether it is of the second kind.
     """
     if scheme in _modules:
         raise InvalidInput(f"the scheme {scheme!r} is already registered")
@@ -68,7 +70,7 @@ def open_device(target: Named, **options: Any) -> Device:
     locator = parse_locator(target)
     if is_source(locator):
         raise UnsupportedOperation(
-            f"{locator.text} lists blocks and holds no data: name the device that was restored from the snapshot, and "
+            f"{locator.text} lists blocks and holds no data: name the device whose blocks it lists, and "
             f"give the list by --extents (or to blockdiff diff and map)"
         )
     device: Device = backend(locator.scheme).open_device(locator, **options)
@@ -77,8 +79,12 @@ def open_device(target: Named, **options: Any) -> Device:
 
 def is_source(target: Named) -> bool:
     """Whether a name is of a source of block metadata, which holds no data. InvalidInput for an unknown scheme."""
-    scheme = parse_locator(target).scheme
-    return scheme not in _WITH_DATA and not hasattr(backend(scheme), "open_device")
+    locator = parse_locator(target)
+    if locator.scheme in _WITH_DATA:
+        return False
+    module = backend(locator.scheme)
+    asked: bool = module.is_source(locator) if hasattr(module, "is_source") else not hasattr(module, "open_device")
+    return asked
 
 
 def open_source(base: Named | None, target: Named) -> tuple[Source, SnapshotPair]:

@@ -67,6 +67,8 @@ class Map:
         if not self._zeroes:
             yield from self._allocation()
             check_unchanged(self._image, warnings=self.warnings)
+            if note := getattr(self._image, "map_note", ""):
+                self.warnings.append(f"{self._image.url}: {note}")
             return
         plan = Merge(known_extents(self._image, self._start, self._end), (), _SCAN)
         self.run = Comparison(

@@ -324,7 +324,7 @@ static int bd_wait_token(bd_reader *r, const bd_driver *d, void *token, int64_t 
     int lost = r->lost;
     int64_t done = d->wait(d->device, token, &r->cancel, &lost);
     r->lost |= lost;
-    if (lost && r->cancel)
+    if (r->cancel && (lost || done == -ECANCELED))
         return BD_E_CANCELLED;
     return done < 0 ? (int)-done : done < length ? -1 : 0;
 }

@@ -1,0 +1,255 @@
+"""An NBD export as a device."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from blockdiff._fast import Extents
+from blockdiff.backends.nbd.address import parse_address
+from blockdiff.backends.nbd.opening import Opening, message
+from blockdiff.engine.plan import whole
+from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Buffer
+
+    from blockdiff._nbd import Session
+    from blockdiff.locator import Locator
+
+ALLOCATION = "base:allocation"
+MAX_BATCH = 4096
+ASK = 0xFC000000  # bytes of one question without extended headers: a multiple of every block size
+ZERO_STEP = 4 << 20  # bytes of zeroes written where the server cannot zero
+NO_MAP = "the server tells no block status, so all of it is called data"
+
+
+def open_device(
+    locator: Locator, *, writable: bool = False, create_size: int | None = None, force: bool = False
+) -> NbdDevice:
+    """Opens an export. A writable one that the server exports for reading only is UnsupportedOperation.
+
+    ``create_size`` and ``force`` change nothing: exports are not made by clients, and servers do not tell who else
+    uses them.
+    """
+    del create_size, force
+    opening = Opening(parse_address(locator), [ALLOCATION])
+    if writable and opening.export.read_only:
+        opening.close()
+        raise UnsupportedOperation(f"{opening.address} cannot be written: the server exports it for reading only")
+    return NbdDevice(opening, writable=writable)
+
+
+class Handle:
+    """The session that a device and its clones share; the last one closes it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self._users, self._lock = session, 1, threading.Lock()
+        self.map_note = ""
+
+    def share(self) -> Handle:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.session.close()
+
+
+class NbdDevice:
+    """An export of an NBD server. All I/O is positional; units are bytes. ``export`` is what was agreed on."""
+
+    def __init__(self, opening: Opening, *, writable: bool = False) -> None:
+        self.address, self.export = opening.address, opening.export
+        self.url, self.size = str(opening.address), opening.export.size
+        self.block_size = max(512, opening.export.min_block)
+        self.writable, self.created, self.discards = writable, False, False
+        self._handle: Handle | None = Handle(opening.session())
+        self._capsule: Any = None
+        self._context = opening.export.contexts.get(ALLOCATION)
+        if self._context is None:
+            self._handle.map_note = NO_MAP
+
+    # ---- what it is ----
+
+    @property
+    def identity(self) -> tuple[str, str, int, str]:
+        """Equal for two spellings of one export."""
+        return self.address.identity
+
+    @property
+    def session(self) -> Session:
+        """The native side. DeviceError when the device is closed."""
+        if self._handle is None:
+            raise DeviceError("it is closed", url=self.url, action="use")
+        return self._handle.session
+
+    @property
+    def map_note(self) -> str:
+        """Why the extents call more data than they could, in words; empty where they do not."""
+        return self._handle.map_note if self._handle is not None else ""
+
+    def fileno(self) -> None:
+        """There is none: the native core reads it by a driver."""
+
+    def driver(self) -> Any:
+        """What the native reader reads and writes it by, several requests in flight."""
+        if self._capsule is None:
+            self._capsule = self.session.driver()
+        return self._capsule
+
+    def changes(self) -> str:
+        """What happened since it was opened: whether its connection was lost and made again."""
+        count = self.session.resumed
+        if not count:
+            return ""
+        times = "once" if count == 1 else f"{count} times"
+        return f"its connection was lost and made again {times}, to an export of the same size"
+
+    def explain(self, code: int) -> str:
+        """What the server or the connection said about an error; empty where the system's words must do."""
+        return "" if self._handle is None else self._handle.session.explain(code)
+
+    def refuse_if_same(self, source: object) -> None:
+        """Raises DeviceBusy when writing here would change the source."""
+        if getattr(source, "identity", None) == self.identity:
+            raise DeviceBusy(f"{self.url} is the source itself")
+
+    # ---- reading ----
+
+    def pread_into(self, buffer: Buffer, offset: int) -> None:
+        """Fills the buffer from ``offset``; ShortRead where the export ends before, DeviceError when it fails."""
+        with memoryview(buffer) as all_of_it, all_of_it.cast("B") as view:
+            wanted = max(0, min(offset + len(view), self.size) - offset)
+            session = self.session
+            if wanted:
+                self._try(lambda: session.read_into(view[:wanted], offset), "read", offset, wanted)
+            if wanted < len(view):
+                raise ShortRead(
+                    "the export ends here",
+                    url=self.url, action="read", offset=offset + wanted, length=len(view) - wanted,
+                )  # fmt: skip
+
+    def extents(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
+        """Data, zero and hole as the server's block status has them; all is data where it tells none."""
+        session, end = self.session, self.size if length is None else min(self.size, start + length)
+        if self._context is None:
+            return iter(whole(start, end))
+        return self._mapped(session, start, end)
+
+    def _mapped(self, session: Session, start: int, end: int) -> Iterator[Extents]:
+        from blockdiff._nbd import ALLOCATION as MODE
+
+        assert self._context is not None
+        at = start
+        while at < end:
+            found = self._status(session, self._context, MODE, at, end)
+            for first in range(0, len(found), MAX_BATCH):
+                yield found[first : first + MAX_BATCH]
+            at = found.end
+
+    def _status(self, session: Session, context: int, mode: int, start: int, end: int) -> Extents:
+        """One answer about ``[start, end)``. Of a range that the server cannot tell about, all is data."""
+        from blockdiff._nbd import NbdError
+
+        try:
+            return ask(session, self.export.extended, self.export.min_block, self.size, context, mode, start, end)
+        except NbdError as error:
+            if session.broken:
+                raise self._failed(error, "ask for the block status of", start, end - start) from error
+            if self._handle is not None:
+                why = f"the server could not tell the block status at {start} ({message(error)})"
+                self._handle.map_note = f"{why}: what follows is called data"
+            return Extents([(start, end - start)])
+
+    def clone(self) -> Self:
+        """Another device on the same connections: they serve many threads."""
+        self.session  # noqa: B018 - a closed device says so
+        assert self._handle is not None
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._handle, twin._capsule = self._handle.share(), None
+        return twin
+
+    # ---- writing ----
+
+    def pwrite(self, data: Buffer, offset: int) -> None:
+        """Writes all of it or raises DeviceError."""
+        with memoryview(data) as all_of_it, all_of_it.cast("B") as view:
+            self._writing(offset, len(view))
+            session = self.session
+            if len(view):
+                self._try(lambda: session.write(view, offset), "write", offset, len(view))
+
+    def zero(self, offset: int, length: int, *, punch: bool = True) -> None:
+        """Makes a range read as zeroes; with ``punch`` the server may give its space back."""
+        from blockdiff._nbd import NbdError
+
+        self._writing(offset, length)
+        session = self.session
+        if not length:
+            return
+        try:
+            session.zero(offset, length, punch=punch)
+        except NbdError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise self._failed(error, "zero", offset, length) from error
+            nothing = bytes(min(length, ZERO_STEP))
+            for at in range(offset, offset + length, ZERO_STEP):
+                self.pwrite(memoryview(nothing)[: min(ZERO_STEP, offset + length - at)], at)
+
+    def flush(self) -> None:
+        """Returns when everything written is on stable storage, as far as the server can tell."""
+        from blockdiff.backends.nbd.negotiate import FLUSH
+
+        if self.writable and self.export.flags & FLUSH:
+            self._try(self.session.flush, "flush")
+
+    def _writing(self, offset: int, length: int) -> None:
+        self.session  # noqa: B018 - a closed device says that first
+        if not self.writable:
+            raise InvalidInput(f"{self.url} was opened for reading only")
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise InvalidInput(f"writing [{offset}, {offset + length}) leaves {self.url}, which has {self.size} bytes")
+
+    # ---- its end ----
+
+    def close(self) -> None:
+        """Gives the connections back; every later use is an error."""
+        handle, self._handle, self._capsule = self._handle, None, None
+        if handle is not None:
+            handle.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _try(self, call: Any, action: str, offset: int | None = None, length: int | None = None) -> Any:
+        from blockdiff._nbd import NbdError
+
+        try:
+            return call()
+        except NbdError as error:
+            raise self._failed(error, action, offset, length) from error
+
+    def _failed(self, error: Any, action: str, offset: int | None, length: int | None) -> DeviceError:
+        return DeviceError(message(error), url=self.url, action=action, offset=offset, length=length, errno=error.errno)
+
+
+def ask(
+    session: Session, extended: bool, block: int, size: int, context: int, mode: int, start: int, end: int
+) -> Extents:
+    """What a context tells from ``start`` on: at least a byte, at most up to ``end``. Whole blocks are asked for."""
+    low = start - start % block
+    high = min(size, -(-end // block) * block)
+    found = session.status(context, mode, low, high - low if extended else min(high - low, ASK))
+    return found if low == start and found.end <= end else found.clip(start, end)

@@ -1,0 +1,98 @@
+"""Opens an export, over several connections where the server allows that, and again when they are lost."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from blockdiff.backends.nbd.connect import EXTRA_TIMEOUT, TIMEOUT, Lost, connect
+from blockdiff.errors import BlockdiffError, RemoteError
+
+if TYPE_CHECKING:
+    from blockdiff._nbd import Link, Session
+    from blockdiff.backends.nbd.address import NbdAddress
+    from blockdiff.backends.nbd.negotiate import Export
+
+CONNECTIONS = 4
+WORTH = 16 << 20  # bytes of an export that are worth more than one connection
+PIECE = 1 << 20  # bytes of one request: others get their turn, and several connections share a chunk
+
+
+class Opening:
+    """How an export was opened: it can be opened again, and is then the same one, or not opened at all."""
+
+    def __init__(self, address: NbdAddress, contexts: list[str]) -> None:
+        self.address, self._contexts = address, contexts
+        try:
+            self._first, self.export = connect(address, contexts)
+        except Lost as error:
+            raise RemoteError(f"cannot connect to {address}: {error}") from error
+
+    def session(self, *, resume: bool = True) -> Session:
+        """The native side of it. With ``resume`` a lost connection is made again."""
+        from blockdiff._nbd import Session
+
+        export = self.export
+        most = max(export.min_block, min(PIECE, export.max_payload))
+        session = Session(
+            [self._first],
+            again=self._again if resume else None,
+            size=export.size,
+            flags=export.flags,
+            structured=export.structured,
+            extended=export.extended,
+            block=export.min_block,
+            piece=most - most % export.min_block,
+            limit=self.address.timeout or TIMEOUT,
+        )
+        self._add_connections(session)
+        return session
+
+    def close(self) -> None:
+        """Hangs up, where no session was made."""
+        self._first.close()
+
+    def _add_connections(self, session: Session) -> None:
+        """As many more as are worth it. A server that lets them wait, or has another export there, gets no more."""
+        if not self.export.multi_conn or self.export.size < WORTH:
+            return
+        with suppress(Lost, BlockdiffError):
+            for _ in range(1, self.address.connections or CONNECTIONS):
+                link, export = connect(self.address, self._contexts, patience=EXTRA_TIMEOUT)
+                if export != self.export:
+                    link.close()
+                    return
+                session.add(link)
+
+    def _again(self) -> Link:
+        """A new connection to the same export. NbdError(EAGAIN) says that it may come later."""
+        from blockdiff._nbd import NbdError
+
+        try:
+            link, export = connect(self.address, self._contexts)
+        except Lost as error:
+            raise NbdError(errno.EAGAIN, f"and it cannot be made again: {error}") from error
+        except BlockdiffError as error:
+            raise NbdError(errno.ECONNRESET, f"and it cannot be made again: {error}") from error
+        if what := _other(self.export, export):
+            link.close()
+            raise NbdError(errno.ESTALE, f"and what is there now is another export: {what}")
+        return link
+
+
+def _other(then: Export, now: Export) -> str:
+    """How an export is another one than before; empty when it may be the same."""
+    if then.size != now.size:
+        return f"its size was {then.size} and is {now.size}"
+    if replace(then, description="") != replace(now, description=""):
+        return "its flags, block sizes or contexts are others"
+    return ""
+
+
+def message(error: Any) -> str:
+    """What an NbdError says, or the system about its errno."""
+    import os
+
+    return str(error.text) or os.strerror(error.errno)
