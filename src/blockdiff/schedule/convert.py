@@ -30,9 +30,9 @@ def convert(rules: Sequence[Rule], to: Language) -> Parsed:
     chosen = [_sayable(rule, to) for rule in rules]
     written = to.from_rules(chosen)
     meant = {_meaning(rule) for rule in to.parse(str(written), Context()).rules()}
-    for rule in rules:
+    for rule, said in zip(rules, chosen, strict=True):
         if _meaning(rule) not in meant:
-            why = "does not say when it begins" if isinstance(rule.calendar, Every) else "would mean something else"
+            why = "does not say when it begins" if isinstance(said.calendar, Every) else "would mean something else"
             raise InvalidInput(f"{to.name} cannot say {_named(rule)}: its text {why}")
     if len(meant) > len({_meaning(rule) for rule in rules}):
         raise InvalidInput(f"{to.name} would say more than {', '.join(map(_named, rules))}")
