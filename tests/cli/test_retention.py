@@ -261,6 +261,8 @@ def test_calendar():
         ("daily:local=1", "--rbd-zone", "Moon", *NAMES),
         ("daily:local=1", "--language", "klingon", *NAMES),
         ("daily:local=1", "--replica", "/nowhere", *NAMES),
+        ("daily:local=1", "--replica", "-"),
+        ("daily:local=1", "--replica", "-", "--replica", "-", *NAMES),
         ("daily:local=1", "--depends", NAMES[0], *NAMES),
         ("daily:local=1", "--depends", f"{NAMES[0]}=other", *NAMES),
         ("daily:local=1", "--depends", f"{NAMES[0]}={NAMES[0]}", *NAMES),
@@ -293,6 +295,7 @@ def test_bad_input(words):
         '[{"name":"a","state":"odd"}]',
         '[{"name":"a","base":"b"}]',
         '[{"name":"a"},{"name":"a"}]',
+        '[{"name":"a","volume":"v"},{"name":"a"}]',
         '[{"name":"auto-v2-daily-202601010000-4","scheduled":"2026-01-02T00:00:00Z"}]',
         '[{"name":"a","id":1,"size":1,"timestamp":"yesterday"}]',
         '[{"name":"a","id":1,"size":1,"timestamp":"Thu Feb 30 00:00:01 2026"}]',
@@ -303,6 +306,10 @@ def test_bad_lists(text):
     done = explain("--policy", "last=1", stdin=text, expect=2)
     assert "rror: " in done.stderr
     assert done.stdout == ""
+
+
+def test_a_mark_of_byte_order():
+    assert expired("--policy", "last=1", stdin="\ufeff" + RBD) == expired("--policy", "last=1", stdin=RBD) != []
 
 
 def test_no_snapshots():

@@ -49,3 +49,20 @@ def later(local, years=0, months=0, days=0):
     if date == local.date():
         return local.astimezone(dt.UTC)
     return dt.datetime.combine(date, local.time().replace(fold=0), local.tzinfo).astimezone(dt.UTC)
+
+
+def kept(keep, times, now, zone=dt.UTC):
+    """The same for all times at once: of each period the last one that is written down stays."""
+    if isinstance(keep, KeepAny):
+        return set().union(*(kept(member, times, now, zone) for member in keep.members))
+    oldest_first = sorted(times)
+    if isinstance(keep, KeepCount):
+        return set(oldest_first[-keep.count :])
+    if isinstance(keep, KeepDays | KeepAge):
+        return {time for time in oldest_first if keeps(keep, time, times, now, zone)}
+    found = set(oldest_first[len(oldest_first) - min(keep.last, len(oldest_first)) :])
+    for word, form in FORMATS.items():
+        book = {time.astimezone(keep.zone or zone).strftime(form): time for time in oldest_first}
+        count = min(getattr(keep, word), len(book))
+        found |= set(sorted(book.values())[len(book) - count :])
+    return found

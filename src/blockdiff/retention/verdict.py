@@ -108,7 +108,9 @@ def _instant(time: dt.datetime, whose: str = "") -> dt.datetime:
 
 def _sound(policy: Policy) -> Policy:
     if policy.keep is not None and not policy.keep.keeps_something:
-        raise InvalidInput(f"{policy.label or text_of(policy.keep)} would remove every snapshot: keep 1 or more")
+        text = text_of(policy.keep) or "nothing"
+        shown = f"{policy.label} ({text})" if policy.label else text
+        raise InvalidInput(f"{shown} would remove every snapshot: keep 1 or more")
     return policy
 
 

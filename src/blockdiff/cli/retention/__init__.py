@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
+from blockdiff.schedule.language import LANGUAGES
 
 _DESTINATIONS = ("local", "remote", "archive")
-_LANGUAGES = ("snapper", "lxd", "snapsentry", "openstorage")
 
 
 @click.group("retention", cls=Group, context_settings=CONTEXT, short_help="Say which snapshots a schedule keeps")
@@ -21,7 +21,7 @@ def command() -> None:
 @click.argument("words", metavar="[SCHEDULE] [TAG]...", nargs=-1)
 @click.option("--policy", metavar="TEXT", default=None, help="Instead of SCHEDULE, such as last=3,daily=7,weekly=4.")
 @click.option(
-    "--language", type=click.Choice(_LANGUAGES), default="snapper", show_default=True, help="That of SCHEDULE."
+    "--language", type=click.Choice(LANGUAGES), default="snapper", show_default=True, help="That of SCHEDULE."
 )
 @click.option(
     "--destination",
@@ -39,6 +39,8 @@ def command() -> None:
     "--at", metavar="TIME", default=None, help="As of this time: 2026-01-31T12:00, of --zone.  [default: now]"
 )
 @click.option("--zone", metavar="ZONE", default=None, help="Whose days and hours count.  [default: UTC]")
+@click.option("--id", metavar="ID", default="", help="The object whose schedule it is: LXD spreads aliases by it.")
+@click.option("--anchor", metavar="TIME", default=None, help="When intervals began, such as openstorage's periodic.")
 @click.option("--rbd-zone", metavar="ZONE", default=None, help="Of the times in a list of rbd.  [default: of here]")
 @click.option("--simulate", metavar="UNTIL", default=None, help="As of this time, if each tick gave a snapshot.")
 @click.option("--schedule", metavar="TEXT", default=None, help="With --policy and --simulate: when they are taken.")
@@ -63,7 +65,7 @@ def explain(words: tuple[str, ...], output: str, **options: Any) -> int:
     asked = Asked(words, **options)
     answers, notes = asked.answers()
     for note in notes:
-        say(f"blockdiff: note: {note}")
+        say(f"blockdiff: note: {showing.printable(note)}")
     if output == "json":
         showing.write(showing.json_lines(answers))
     elif output == "calendar":

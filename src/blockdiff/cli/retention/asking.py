@@ -44,11 +44,14 @@ class Asked:
         rbd_zone: str | None,
         simulate: str | None,
         schedule: str | None,
+        id: str,  # noqa: A002 the option is called so
+        anchor: str | None,
     ) -> None:
         self.zone = zone_of(zone) if zone else dt.UTC
         self._stated = zone_of(zone) if zone else None
         self._clock = zone_of(rbd_zone) if rbd_zone else None
         self._language, self._destination = language, Destination.parse(destination)
+        self._id, self._anchor = id, _time(anchor, self.zone) if anchor else None
         begin = _time(at, self.zone)
         self.now = _time(simulate, self.zone) if simulate else begin
         if self.now < begin:
@@ -77,18 +80,21 @@ class Asked:
         return words[1:]
 
     def _read(self, text: str) -> tuple[list[Rule], list[Policy]]:
-        from blockdiff.retention.entry import NO_TAG, point_of, policies_of
+        from blockdiff.cli.retention.naming import period_of
+        from blockdiff.retention.entry import policies_of
         from blockdiff.retention.rule import policies_of_rules
         from blockdiff.schedule.language import Context, language
 
-        parsed: Any = language(self._language).parse(text, Context(zone=self.zone))
+        parsed: Any = language(self._language).parse(text, Context(zone=self.zone, id=self._id, anchor=self._anchor))
         rules = [rule for rule in parsed.rules() if rule.destination == self._destination]
         if self._language == "snapper":
             return rules, policies_of(parsed.schedules, self._destination, self._stated)
-        return rules, policies_of_rules(rules, lambda point: point_of(point.name).foreign != NO_TAG)
+        return rules, policies_of_rules(rules, period_of)
 
     def answers(self) -> tuple[list[Answer], list[str]]:
         """A verdict for each snapshot, and notes to be told."""
+        if self._replicas.count("-") + (not self._names) > 1:
+            raise InvalidInput("only one of the lists can come from stdin: name a file for --replica")
         if self._names:
             listed = [Listed(Snapshot("", name)) for name in self._names]
         else:
@@ -104,6 +110,7 @@ class Asked:
             self._depends,
             replicas,
             self._empty,
+            self._language,
             self._coming,
         )
         return answers(listed, question)

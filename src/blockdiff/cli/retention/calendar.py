@@ -66,7 +66,8 @@ def calendar_lines(days: Mapping[dt.date, Day], today: dt.date, columns: int, st
     lines: list[str] = []
     row: list[list[str]] = []
     beside = max(1, (columns + _GUTTER) // (WIDTH + _GUTTER))
-    for empty, group in itertools.groupby(_months(first, last), lambda month: not _any(days, month, today)):
+    shown = {day.replace(day=1) for day in (*days, today)}
+    for empty, group in itertools.groupby(_months(first, last), lambda month: month not in shown):
         months = list(group)
         if empty:
             lines += _rows(row, beside)
@@ -82,11 +83,6 @@ def _months(first: dt.date, last: dt.date) -> Iterator[dt.date]:
     while month <= last:
         yield month
         month = (month + 31 * _DAY).replace(day=1)
-
-
-def _any(days: Mapping[dt.date, Day], month: dt.date, today: dt.date) -> bool:
-    count = calendar.monthrange(month.year, month.month)[1]
-    return today.replace(day=1) == month or any(month + _DAY * number in days for number in range(count))
 
 
 def _nothing(months: Sequence[dt.date], style: Style) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from blockdiff.cli.retention.naming import named_point
 from blockdiff.errors import InvalidInput
 from blockdiff.retention.base import common_bases
 from blockdiff.retention.chain import State
-from blockdiff.retention.entry import NO_TAG, point_of
+from blockdiff.retention.entry import NO_TAG
 from blockdiff.retention.verdict import Point, Verdict, expired
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Question(NamedTuple):
     depends: Sequence[str] = ()
     replicas: Sequence[tuple[str, Sequence[Listed]]] = ()
     empty: bool = False
+    language: str = "snapper"
     coming: Callable[[Sequence[Point]], Sequence[Point]] = lambda _: ()
 
 
@@ -65,7 +67,7 @@ def answers(listed: Sequence[Listed], question: Question) -> tuple[list[Answer],
 def _of_volume(
     volume: str, listed: Sequence[Listed], question: Question, links: Sequence[tuple[str, str]], stay: dict[str, str]
 ) -> list[Answer]:
-    points = [_point(one, question.match) for one in listed]
+    points = [_point(one, question) for one in listed]
     planned = question.coming(points)
     names = {point.name for point in points}
     depends = {one.snapshot.name: one.base for one in listed if one.base}
@@ -84,16 +86,16 @@ def _of_volume(
     return [*here, *(Answer(volume, one, planned=True) for one in verdicts[len(points) :] if not one.expired)]
 
 
-def _point(one: Listed, match: Sequence[str]) -> Point:
+def _point(one: Listed, question: Question) -> Point:
     snapshot, state = one.snapshot, State[one.state.upper()]
-    point = point_of(snapshot.name)
+    point = named_point(snapshot.name, question.language)
     if point.foreign != NO_TAG:
         if one.scheduled is not None and one.scheduled != point.time:
             raise InvalidInput(
                 f"{snapshot.name!r} is said to be scheduled for {one.scheduled.isoformat()}, not by its name"
             )
-        return point._replace(rule=one.rule, state=state, foreign=one.foreign or point.foreign)
-    managed = one.managed or any(fnmatchcase(snapshot.name, pattern) for pattern in match)
+        return point._replace(rule=one.rule or point.rule, state=state, foreign=one.foreign or point.foreign)
+    managed = one.managed or any(fnmatchcase(snapshot.name, pattern) for pattern in question.match)
     foreign = one.foreign or ("" if managed else NO_TAG)
     return Point(snapshot.name, one.scheduled or snapshot.created, one.series, one.rule, state, foreign)
 

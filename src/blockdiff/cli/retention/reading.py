@@ -80,7 +80,7 @@ def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[L
     this machine. Raises InvalidInput.
     """
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{where} is no text: byte {error.start} is no UTF-8; accepted are {_FORM}") from None
     if not text.lstrip().startswith(("[", "{")):
@@ -93,9 +93,13 @@ def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[L
         raise InvalidInput(f"{where} is no list of snapshots: accepted are {_FORM}")
     rbd = any("timestamp" in item or isinstance(item.get("protected"), str) for item in value)
     try:
-        return _of_rbd(value, clock) if rbd else [_ours(item) for item in msgspec.convert(value, list[_Item])]
+        found = _of_rbd(value, clock) if rbd else [_ours(item) for item in msgspec.convert(value, list[_Item])]
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{where} is no list of snapshots: {error}; accepted are {_FORM}") from None
+    nameless = [one.snapshot.name for one in found if not one.snapshot.volume]
+    if nameless and len(nameless) < len(found):
+        raise InvalidInput(f"{where} names the volume of some snapshots, and of {nameless[0]!r} not")
+    return found
 
 
 def read_file(name: str) -> bytes:

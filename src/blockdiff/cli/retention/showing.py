@@ -24,10 +24,10 @@ def write(lines: Iterable[str]) -> None:
 
 def table(answers: Sequence[Answer]) -> list[str]:
     """A line each: verdict, name, reason."""
-    names = [_printable(_name(one)) for one in answers]
+    names = [printable(_name(one)) for one in answers]
     width = max(map(len, names), default=0)
     return [
-        f"{_word(one):<8} {name:<{width}}  {_printable(one.verdict.reason)}"
+        f"{_word(one):<8} {name:<{width}}  {printable(one.verdict.reason)}"
         for one, name in zip(answers, names, strict=True)
     ]
 
@@ -40,7 +40,7 @@ def _name(one: Answer) -> str:
     return f"{one.volume}@{one.verdict.name}" if one.volume else one.verdict.name
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """What a storage calls its snapshots does not reach the terminal raw."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
@@ -70,7 +70,7 @@ def calendars(answers: Sequence[Answer], now: dt.datetime, zone: dt.tzinfo) -> l
         volumes.setdefault(one.volume, []).append(one)
     lines: list[str] = []
     for volume, some in (volumes or {"": []}).items():
-        lines += ([""] if lines else []) + ([_printable(volume), ""] if volume else [])
+        lines += ([""] if lines else []) + ([printable(volume), ""] if volume else [])
         lines += calendar_lines(_days(some, zone), now.astimezone(zone).date(), columns, style)
         lines += ["", *_summary(some)]
     return lines
