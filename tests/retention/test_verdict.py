@@ -167,7 +167,7 @@ def test_clocks_that_go_back():
         ([], KeepCount(1), {"now": dt.datetime.max.replace(tzinfo=UTC)}, "out of range"),
         ([], KeepCount(1), {"now": NOW.replace(tzinfo=None)}, "no time zone"),
         ([], KeepCount(0), {}, "count=0 would remove every snapshot"),
-        ([], [Policy(KeepCount(-1), "hourly")], {}, "hourly would remove every snapshot"),
+        ([], [Policy(KeepCount(-1), "hourly")], {}, r"hourly \(count=-1\) would remove every snapshot"),
         ([point("a")], KeepCount(1), {"protected": {"b": "why"}}, "'b' is to be protected, but is not among"),
         ([point("a")], KeepCount(1), {"depends": {"a": "b"}}, "not among"),
     ],
