@@ -228,6 +228,7 @@ def test_a_cut_pipe_is_no_plan(sides):
         (["pairs", "--json", "--for", "verify", "/dev/null"], "two sides"),
         (["pairs", "--json", "/dev/null"], "no JSON"),
         (["pairs", "nbd2:x"], "unknown scheme"),
+        (["pairs", "--json", "/dev/null", "--at", "2026-01-01"], "goes with --schedule"),
         (["verify", "--pairs", "none.json"], "cannot read none.json"),
         (["verify", "--pairs", "/dev/null"], "is empty"),
         (["verify", "--pairs", "-", "a.img", "b.img"], "do not go together"),
@@ -265,6 +266,60 @@ def test_a_list_without_urls_can_be_planned_but_not_gone_over(sides):
 def test_grouped_otherwise(sides):
     assert [group["name"] for group in planned(sides, "--group", "tag")["groups"]] == [""] * 3
     assert len(planned(sides, "--group", "none")["groups"]) == 6
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-1", "86401", "x"])
+def test_a_tolerance_that_is_none(sides, tolerance):
+    blockdiff("pairs", "--json", sides / "here.json", "--tolerance", tolerance, expect=2)
+
+
+def gaps(sides, schedule, at, *options):
+    found = planned(sides, "--schedule", schedule, "--at", at, *options, target=None)["gaps"]
+    return [tuple(gap.values()) for gap in found]
+
+
+def test_gaps_in_a_schedule(sides):
+    """Three hours are there: 0, 1 and 2."""
+    edit(sides, "here.json", lambda made: made[:3])
+    assert gaps(sides, "hourly:local=3", "2026-01-01T02:59") == []
+    first, last = "2026-01-01T03:00:00Z", "2026-01-01T05:00:00Z"
+    assert gaps(sides, "hourly:local=24", "2026-01-01T05:00") == [("one-1-4-0", first, last, 3)]
+    assert gaps(sides, "hourly:local=2", "2026-01-01T05:00") == [("one-1-4-0", "2026-01-01T04:00:00Z", last, 2)]
+    half = "2026-01-01T01:30:00Z"
+    assert gaps(sides, "30 1 * * *", "2026-01-01T02:00", "--language", "lxd") == [("one-1-4-0", half, half, 1)]
+    assert (
+        "gap: one-1-4-0: 3 snapshots were due"
+        in blockdiff(
+            "pairs",
+            "--json",
+            sides / "here.json",
+            "--schedule",
+            "hourly:local=24",
+            "--at",
+            "2026-01-01T05:00",
+            expect=0,
+        ).stdout
+    )
+
+
+def test_snapshots_that_say_when_they_were_made(sides):
+    times = ["2026-01-01T00:00:30Z", "2026-01-01T01:14:59Z", "2026-01-01T02:16:00Z"]
+    (sides / "here.json").write_text(json.dumps([{"name": time, "created": time} for time in times]))
+    late = "2026-01-01T02:00:00Z"
+    assert gaps(sides, "hourly:local=24", "2026-01-01T02:30") == [("", late, late, 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--schedule", "hourly"], "hourly"),
+        (["--schedule", "hourly:remote=3"], "no schedule of local snapshots"),
+        (["--schedule", "hourly:local=3", "--at", "soon"], "is no time"),
+    ],
+    ids=["text", "remote", "time"],
+)
+def test_schedules_that_cannot_be_asked(sides, words, said):
+    assert said in blockdiff("pairs", "--json", sides / "here.json", *words, expect=2).stderr
 
 
 def test_names_do_not_reach_the_terminal_raw(sides):

@@ -11,6 +11,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Name
 
 GROUPS = ("vm", "tag", "none")
+LANGUAGES = ("snapper", "lxd", "snapsentry", "openstorage")
 
 
 @click.command("pairs", cls=Command, context_settings=CONTEXT)
@@ -45,6 +46,13 @@ GROUPS = ("vm", "tag", "none")
     metavar="SECONDS",
     help="Dates that differ by no more are the same instant, for a side that states whole seconds.",
 )
+@click.option(
+    "--schedule", metavar="TEXT", default=None, help="Tell at which of its times no snapshot of SRC was taken."
+)
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), default="snapper", show_default=True, help="The language of TEXT."
+)
+@click.option("--at", metavar="TIME", default=None, help="With --schedule: as of this time, UTC.  [default: now]")
 @click.option("--json", "listed", is_flag=True, help="SRC and DST are files that list snapshots as JSON (-: stdin).")
 @click.option("-o", "--output", type=click.Choice(("table", "json", "jsonl")), default="table", show_default=True)
 def command(
@@ -54,8 +62,8 @@ def command(
     group: str | None,
     match: str,
     tolerance: float,
-    listed: bool,
     output: str,
+    **wishes: Any,
 ) -> int:
     """Plan which snapshots to compare, copy or list changes of. Reads lists of snapshots only.
 
@@ -70,13 +78,14 @@ def command(
       blockdiff pairs "rbd:vms/?conf=a.conf" "rbd:vms/?conf=b.conf"
       blockdiff pairs -o json rbd:vms/disk "rbd:vms/disk?conf=b.conf" | blockdiff verify --pairs -
       blockdiff pairs --for copy --json here.json there.json
+      blockdiff pairs --schedule hourly:local=24 rbd:vms/
     """
-    from blockdiff.cli.paired.planning import make_plan
+    from blockdiff.cli.paired.planning import Wish, make_plan
 
-    plan = make_plan(
-        src, dst, listed=listed, purpose=purpose, group=group, by_name=match == "name", tolerance=tolerance
-    )
-    _print(plan, output)
+    if wishes["at"] is not None and wishes["schedule"] is None:
+        raise click.UsageError("--at goes with --schedule")
+    wish = Wish(purpose=purpose, group=group, by_name=match == "name", tolerance=tolerance, **wishes)
+    _print(make_plan(src, dst, wish), output)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from blockdiff.pairs.merging import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from blockdiff.pairs.match import Comparison
     from blockdiff.snapshot import Snapshot
@@ -43,30 +43,24 @@ def all_together(_volume: str, _tag: str) -> str:
     return ""
 
 
-def members(volumes: Mapping[str, Iterable[Snapshot]], grouping: Grouping) -> dict[str, list[str]]:
-    """The volumes of each group: those it has by their own name, and those with a snapshot that names it."""
-    found: dict[str, dict[str, None]] = {}
-    for volume, snapshots in volumes.items():
-        names = dict.fromkeys(grouping(volume, snapshot.name) for snapshot in snapshots)
-        for name in (*names, grouping(volume, "")):
-            found.setdefault(name, {})[volume] = None
-    return {name: list(volumes) for name, volumes in found.items()}
-
-
 def groups(volumes: Mapping[str, Sequence[Snapshot]], grouping: Grouping) -> list[Group]:
     """Each tag of each group, in an order that follows those of the volumes.
 
-    Whether a volume was made only after a tag is not known here: it lacks the tag all the same.
+    The volumes of a group are those it has by their own name, and those with a snapshot that names it. Whether a
+    volume was made only after a tag is not known here: it lacks the tag all the same.
     """
-    tags: dict[tuple[str, str], list[tuple[str, Snapshot]]] = {}
     keys = {volume: [(grouping(volume, one.name), one.name) for one in made] for volume, made in volumes.items()}
+    known: dict[str, dict[str, None]] = {}
+    for volume, made in keys.items():
+        for name in (*dict.fromkeys(name for name, _ in made), grouping(volume, "")):
+            known.setdefault(name, {})[volume] = None
+    tags: dict[tuple[str, str], list[tuple[str, Snapshot]]] = {}
     for volume, place in merged(keys):
         tags.setdefault(keys[volume][place], []).append((volume, volumes[volume][place]))
-    known = members(volumes, grouping)
     found: list[Group] = []
-    for (name, tag), made in tags.items():
-        have = {volume for volume, _ in made}
-        found.append(Group(name, tag, tuple(made), tuple(volume for volume in known[name] if volume not in have)))
+    for (name, tag), members in tags.items():
+        have = {volume for volume, _ in members}
+        found.append(Group(name, tag, tuple(members), tuple(volume for volume in known[name] if volume not in have)))
     return found
 
 

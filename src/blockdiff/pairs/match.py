@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from blockdiff.errors import InvalidInput
@@ -76,6 +77,7 @@ class Comparison(NamedTuple):
         return self.matches[-1] if self.matches else None
 
 
+@lru_cache(maxsize=1 << 17)  # all disks of a machine have the same tags, and so have both sides
 def tag_instant(name: str) -> dt.datetime | None:
     """The instant that a tag names; None for a name that is no tag. Of a tag the name is the scheduled time."""
     if not name.startswith(("auto-", "manual-")):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff.engine.catalog import Volume, open_catalog
 from blockdiff.engine.planfile import plan_document
@@ -19,51 +20,67 @@ if TYPE_CHECKING:
     from blockdiff.pairs.group import Grouping
     from blockdiff.snapshot import Snapshot
 
-GROUPS = ("vm", "tag", "none")
+DAY = 86400  # seconds
 
 
-def make_plan(
-    src: str, dst: str | None, *, listed: bool, purpose: str | None, group: str | None, by_name: bool, tolerance: float
-) -> dict[str, Any]:
-    """The document of a plan. ``listed``: what is a file is a list of snapshots."""
-    chosen = Purpose(purpose or ("diff" if dst is None else "verify"))
+class Wish(NamedTuple):
+    """How to plan, in the words of the command line. ``listed``: what is a file is a list of snapshots."""
+
+    listed: bool = False
+    purpose: str | None = None
+    group: str | None = None
+    by_name: bool = False
+    tolerance: float = 0.0
+    schedule: str | None = None
+    language: str = "snapper"
+    at: str | None = None
+
+
+def make_plan(src: str, dst: str | None, wish: Wish) -> dict[str, Any]:
+    """The document of a plan. Raises InvalidInput for wishes that do not go together."""
+    chosen = Purpose(wish.purpose or ("diff" if dst is None else "verify"))
     if dst is None and chosen is not Purpose.DIFF:
         raise InvalidInput(f"--for {chosen} needs two sides: name DST too")
     if src == dst == "-":
         raise InvalidInput("only one of the two lists can come from stdin")
+    if not 0 <= wish.tolerance <= DAY:
+        raise InvalidInput(f"a tolerance of {wish.tolerance} is no number of seconds from 0 to {DAY}")
     with ExitStack() as stack:
-        source = _catalog(src, listed=listed)
+        source = _catalog(src, listed=wish.listed)
         stack.callback(source.close)
-        target = None if dst is None else _catalog(dst, listed=listed)
+        target = None if dst is None else _catalog(dst, listed=wish.listed)
         if target is not None:
             stack.callback(target.close)
-        return _planned(source, target, chosen, group, by_name, tolerance)
+        return _planned(source, target, chosen, wish)
 
 
-def _planned(
-    source: Catalog, target: Catalog | None, purpose: Purpose, group: str | None, by_name: bool, tolerance: float
-) -> dict[str, Any]:
+def _planned(source: Catalog, target: Catalog | None, purpose: Purpose, wish: Wish) -> dict[str, Any]:
     ours, theirs = list(source.volumes()), [] if target is None else list(target.volumes())
     if target is not None:
         theirs = _named_alike(source, target, ours, theirs)
         _refuse_same(ours, theirs)
-    group = group or ("none" if source.single else "vm")
+    group = wish.group or ("none" if source.single else "vm")
+    here = _snapshots(ours)
     made = plan(
-        _snapshots(ours),
+        here,
         None if target is None else _snapshots(theirs),
         purpose,
         grouping=grouping(group),
-        by_name=by_name,
+        by_name=wish.by_name,
         dates=source.dated and (target is None or target.dated),
-        tolerance=dt.timedelta(seconds=tolerance),
+        tolerance=dt.timedelta(seconds=wish.tolerance),
     )
     urls = {volume.name: volume.url for volume in theirs}
-    facts = {
+    facts: dict[str, Any] = {
         "source": source.url,
         "target": None if target is None else target.url,
         "group": group,
-        "match": "name" if by_name else "proven",
+        "match": "name" if wish.by_name else "proven",
     }
+    if wish.schedule is not None:
+        from blockdiff.cli.paired.missed import missed
+
+        facts["gaps"] = missed(here, wish.schedule, wish.language, wish.at)
     return plan_document(
         made,
         _entries(ours),
@@ -80,18 +97,29 @@ def grouping(name: str) -> Grouping:
 
 def machine(volume: str, tag: str) -> str:
     """The machine that a tag is of, else the one that the name of the image says; a disk without one is alone."""
+    if tag_instant(tag) is not None:
+        return _machine_of_tag(tag) or volume
+    return _machine_of_image(volume.rpartition("/")[2]) or volume
+
+
+@lru_cache(maxsize=1 << 17)  # all disks of a machine have the same tags
+def _machine_of_tag(tag: str) -> str:
     from blockdiff.schedule import Type
-    from blockdiff.snapper.image import Image, ImageError
     from blockdiff.tag import Tag
 
-    if tag_instant(tag) is not None:
-        found = Tag.parse(tag)
-        return f"vm {found.vm}" if found.type is Type.AUTO else volume
+    found = Tag.parse(tag)
+    return f"vm {found.vm}" if found.type is Type.AUTO else ""
+
+
+@lru_cache(maxsize=1 << 12)
+def _machine_of_image(name: str) -> str:
+    from blockdiff.snapper.image import Image, ImageError
+
     try:
-        image = Image.parse(volume.rpartition("/")[2])
+        image = Image.parse(name)
     except ImageError:
-        return volume
-    return volume if image.persistent else f"vm {image.vm}"
+        return ""
+    return "" if image.persistent else f"vm {image.vm}"
 
 
 def _catalog(name: str, *, listed: bool) -> Catalog:

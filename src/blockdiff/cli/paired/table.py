@@ -27,6 +27,11 @@ def plan_lines(plan: dict[str, Any]) -> Iterator[str]:
     for key, where in (("missing_volumes", "source"), ("extra_volumes", "target")):
         if plan[key]:
             yield f"volumes only on the {where}: {', '.join(plan[key])}"
+    for gap in plan.get("gaps", ()):
+        volume = f"{gap['volume']}: " if gap["volume"] else ""
+        ticks = f"{gap['ticks']} snapshots were" if gap["ticks"] != 1 else "a snapshot was"
+        until = f" until {gap['last']}" if gap["ticks"] != 1 else ""
+        yield f"gap: {volume}{ticks} due and not taken, {gap['first']}{until}"
     yield from (f"note: {note}" for note in plan["notes"])
     if plan["unproven"] and plan["match"] == "proven":
         yield "note: --match name takes what is unproven for the same, so that it is compared"
