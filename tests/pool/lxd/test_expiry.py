@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from blockdiff.errors import InvalidInput
 from blockdiff.pool.lxd.expiry import Expiry, ExpiryError
 from blockdiff.retention import KeepAge, KeepCount, KeepDays
+from blockdiff.retention.choice import until
 from blockdiff.schedule.civil import add_date
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -122,6 +123,12 @@ def test_against_the_rule_written_out(expiry, ref):
 def test_nothing_expires_before_it_was_made(expiry, ref):
     assume(any(expiry))
     assert expiry.apply(ref) > ref
+
+
+@given(expiries, st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(BERLIN)))
+def test_retention_ends_when_it_expires(expiry, ref):
+    assume(any(expiry))
+    assert until(expiry.keep(), ref, BERLIN) == expiry.apply(ref)
 
 
 def test_as_retention():
