@@ -19,6 +19,16 @@ def test_schedule_parse(tmp_path):
     assert again.stdout == "hourly:local=24 daily:local=7@03:15,remote=7@10\n"
 
 
+def test_what_a_terminal_would_obey_is_not_said():
+    for command in (
+        ("schedule", "parse"),
+        ("tag", "parse"),
+        ("schedule", "explain", "--zone", "\x1b[2J", "daily:local=1", "--at"),
+    ):
+        done = blockdiff(*command, "\x1b]0;\u202etitle\x07", expect=2)
+        assert all(char.isprintable() or char == "\n" for char in done.stderr)
+
+
 def test_schedule_faults():
     done = blockdiff("schedule", "parse", "hourly:local=1\ndaily:local=1@24", expect=2)
     assert done.stdout == ""

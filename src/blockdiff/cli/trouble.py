@@ -62,8 +62,13 @@ def trouble(error: BlockdiffError, words: list[str]) -> int:
             }
         )
     else:
-        say(f"blockdiff: error: {error}")
+        say(f"blockdiff: error: {_shown(str(error))}")
     return error.exit_code
+
+
+def _shown(text: str) -> str:
+    """Without what a terminal would obey: words of users and of other programs are in it."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _wants_json(words: list[str]) -> bool:

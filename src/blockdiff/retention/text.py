@@ -29,6 +29,8 @@ from blockdiff.retention.keep import (
     KeepDays,
     zone_text,
 )
+from blockdiff.schedule.spot import excerpt
+from blockdiff.schedule.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +74,7 @@ def parse_retention(text: str) -> Retention:
         name, equals, value = term.partition("=")
         if not equals or name not in _TERMS:
             raise _wrong(
-                text, column, term, f"no retention {term!r}: accepted are {', '.join(_TERMS)}, each with =VALUE"
+                text, column, term, f"no retention {quoted(term)}: accepted are {', '.join(_TERMS)}, each with =VALUE"
             )
         if name in found:
             raise _wrong(text, column, term, f"{name} is given twice")
@@ -96,9 +98,7 @@ def _terms(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _wrong(text: str, column: int, part: str, reason: str) -> RetentionError:
-    shown = "".join(char if char.isprintable() else "?" for char in text)
-    caret = " " * (column - 1) + "^" * max(1, len(part))
-    return RetentionError(reason, column=column, excerpt=f"    {shown}\n    {caret}")
+    return RetentionError(reason, column=column, excerpt=excerpt(text, column - 1, len(part)))
 
 
 def _value(name: str, text: str) -> object:
@@ -110,22 +110,22 @@ def _value(name: str, text: str) -> object:
         return ALL
     if not _NUMBER.fullmatch(text):
         accepted = "a whole number, or all" if name in GFS_COUNTS else "a whole number"
-        raise InvalidInput(f"{name} is {text!r}: {accepted} is wanted")
+        raise InvalidInput(f"{name} is {quoted(text)}: {accepted} is wanted")
     return int(text)
 
 
 def _age(text: str) -> dict[str, int]:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidInput(f"age is {text!r}: {_AGE_HINT}")
+        raise InvalidInput(f"age is {quoted(text)}: {_AGE_HINT}")
     found: dict[str, int] = {}
     for number, unit in parts:
         if unit in ("m", "M"):
-            raise InvalidInput(f"age is {text!r}, and {unit} is months or minutes: write mo or min")
+            raise InvalidInput(f"age is {quoted(text)}, and {unit} is months or minutes: write mo or min")
         if unit not in _UNITS or not _NUMBER.fullmatch(number):
-            raise InvalidInput(f"age is {text!r}: {_AGE_HINT}")
+            raise InvalidInput(f"age is {quoted(text)}: {_AGE_HINT}")
         if _UNITS[unit] in found:
-            raise InvalidInput(f"age is {text!r}: {unit} is given twice")
+            raise InvalidInput(f"age is {quoted(text)}: {unit} is given twice")
         found[_UNITS[unit]] = int(number)
     return found
 
@@ -143,7 +143,7 @@ def zone_of(text: str) -> dt.tzinfo:
     try:
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        raise InvalidInput(f"no time zone {text!r}: write UTC, one such as Europe/Berlin, or +05:30") from None
+        raise InvalidInput(f"no time zone {quoted(text)}: write UTC, one such as Europe/Berlin, or +05:30") from None
 
 
 # ---- JSON ----

@@ -79,18 +79,18 @@ def parse_schedules(text: str, *, original: bool = False) -> Schedules:
     lines above, and ``yearly:...@00`` is an entry that is never due.
     """
     found: list[Schedule] = []
+    last, options = 0, 0  # in the original the last line with options sets those of all entries before it
     for line in Spot.of(text).split("\n"):
         content, _, _ = line.partition("#")
         begin = len(found)
         said = _line(content, found, original=original)
-        if len(found) == begin and (said.zone or said.options) and not original:
-            raise line.wrong("no entry is on this line", f"{_WHOLE} stand behind the entries they are for")
-        if said.zone:
-            found[begin:] = [replace(one, zone=said.zone) for one in found[begin:]]
-        if said.options is not None:
-            affected = 0 if original else begin
-            found[affected:] = [replace(one, options=said.options) for one in found[affected:]]
-    return Schedules(found)
+        if original and said.options is not None:
+            last, options = len(found), said.options
+        elif said.zone or said.options:
+            if len(found) == begin:
+                raise line.wrong("no entry is on this line", f"{_WHOLE} stand behind the entries they are for")
+            found[begin:] = [replace(one, zone=said.zone, options=said.options or 0) for one in found[begin:]]
+    return Schedules([*(replace(one, options=options) for one in found[:last]), *found[last:]])
 
 
 class _Said(NamedTuple):

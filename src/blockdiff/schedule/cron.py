@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule.place import EPOCH, LAST_DAY
+from blockdiff.schedule.words import quoted
 
 if TYPE_CHECKING:
     from cronsim import CronSim
@@ -71,7 +72,7 @@ def read(text: str) -> Fields:
     """What a text of five fields says. Raises InvalidInput that names the field."""
     words = text.split()
     if len(words) != 5:
-        raise InvalidInput(f"{text!r} has {len(words)} fields: five are wanted, for {', '.join(_NAMES)}")
+        raise InvalidInput(f"{quoted(text)} has {len(words)} fields: five are wanted, for {', '.join(_NAMES)}")
     minute, hour, day, month, weekday = words
     return Fields(
         " ".join(words),
@@ -95,4 +96,4 @@ def _field(frame: str, word: str, number: int) -> CronSim:
     try:
         return CronSim(frame.format(word), EPOCH)
     except (CronSimError, ValueError):
-        raise InvalidInput(f"{word!r} is no {_NAMES[number]} of cron") from None
+        raise InvalidInput(f"{quoted(word)} is no {_NAMES[number]} of cron") from None

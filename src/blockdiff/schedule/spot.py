@@ -77,16 +77,20 @@ class Spot(NamedTuple):
         """The error of a fault that is here."""
         start = self.source.rfind("\n", 0, self.begin) + 1
         stop = self.source.find("\n", self.begin)
-        stop = len(self.source) if stop < 0 else stop
-        column = self.begin - start
-        left = max(0, min(column - _SHOWN // 2, stop - start - _SHOWN))
-        line = self.source[start + left : min(stop, start + left + _SHOWN)]
-        shown = "".join(char if char.isprintable() else _REPLACED for char in line.replace("\t", " "))
-        width = max(1, min(self.end, stop, start + left + _SHOWN) - self.begin)
+        line = self.source[start : stop if stop >= 0 else len(self.source)]
         return ScheduleError(
             reason,
             accepted=accepted,
             line=self.source.count("\n", 0, self.begin) + 1,
-            column=column + 1,
-            excerpt=f"    {shown}\n    {' ' * (column - left)}{'^' * width}",
+            column=self.begin - start + 1,
+            excerpt=excerpt(line, self.begin - start, self.end - self.begin),
         )
+
+
+def excerpt(line: str, begin: int, length: int) -> str:
+    """A line, or the part of it around ``line[begin : begin + length]``, with a caret below each of these."""
+    left = max(0, min(begin - _SHOWN // 2, len(line) - _SHOWN))
+    part = line[left : left + _SHOWN].replace("\t", " ")
+    shown = "".join(char if char.isprintable() else _REPLACED for char in part)
+    carets = "^" * max(1, min(begin - left + length, len(part)) - (begin - left))
+    return f"    {shown}\n    {' ' * (begin - left)}{carets}"

@@ -103,8 +103,9 @@ def integer(text: str) -> int:
     """
     if not _INTEGER.fullmatch(text):
         raise InvalidInput(f"strconv.Atoi: parsing {quoted(text)}: invalid syntax")
-    digits = text.lstrip("+-").lstrip("0")
-    value = int(text) if len(digits) < 20 else _TOP * 2
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    value = int(digits) if len(digits) < 20 else _TOP * 2
+    value = -value if text.startswith("-") else value
     if not -_TOP <= value < _TOP:
         raise InvalidInput(f"strconv.Atoi: parsing {quoted(text)}: value out of range")
     return value

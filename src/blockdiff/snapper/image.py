@@ -11,7 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from blockdiff.errors import InvalidInput
-from blockdiff.schedule.words import integer, quoted
+from blockdiff.schedule.words import integer, plain, quoted
 
 _ACCEPTED = "PREFIX-TEMPLATE-VM-DISK or PREFIX-TEMPLATE is wanted"
 _SPEC = "IMAGE, POOL/IMAGE or POOL/NAMESPACE/IMAGE is wanted"
@@ -108,7 +108,7 @@ class ImageSpec:
         """The place of a text. Raises ImageError."""
         *place, image = text.split("/")
         if len(place) > 2:
-            raise ImageError(f"malformed image spec {quoted(text) if not text.isprintable() else text}: {_SPEC}")
+            raise ImageError(f"malformed image spec {plain(text)}: {_SPEC}")
         return cls(Image.parse(image), *place)
 
     def to_dict(self) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def from_json(text: str | bytes) -> AutoRequest | ManualRequest:
     """A request of the JSON of ``from_dict``'s value. Raises InvalidInput."""
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidInput(f"no JSON: {error}") from None
     return from_dict(value)
 

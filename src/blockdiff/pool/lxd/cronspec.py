@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from blockdiff.errors import InvalidInput
 from blockdiff.pool.fault import printable
 from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Monthly, Steps, Weekly, Yearly
-from blockdiff.schedule.words import integer
+from blockdiff.schedule.words import integer, plain
 
 if TYPE_CHECKING:
     from blockdiff.schedule.calendar import Calendar
@@ -187,9 +187,9 @@ def _number(text: str, names: dict[str, int]) -> int:
     try:
         value = integer(text)
     except InvalidInput as error:
-        raise _error(f"failed to parse int from {text}: {error.reason}") from None
+        raise _error(f"failed to parse int from {plain(text)}: {error.reason}") from None
     if value < 0:
-        raise _error(f"negative number ({value}) not allowed: {text}")
+        raise _error(f"negative number ({value}) not allowed: {plain(text)}")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from blockdiff.pool.fault import printable
 from blockdiff.pool.lxd.kind import ContentType, SnapshotKind, VolumeType
 from blockdiff.pool.naming import NamingError
-from blockdiff.schedule.words import quoted
+from blockdiff.schedule.words import plain, quoted
 
 TEMPORARY = ".lxdtmp"  # volumes and snapshots while they are made
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -79,7 +79,7 @@ class Name:
         """Itself. Raises NamingError for what no volume of LXD is."""
         for problem in (self._name_problem(), self._snapshot_problem()):
             if problem:
-                raise NamingError(f"no volume {self}: {problem}")
+                raise NamingError(f"no volume {plain(str(self))}: {problem}")
         return self
 
     def _name_problem(self) -> str:

@@ -49,6 +49,8 @@ def _readings(text: str) -> Iterator[Name]:
     if match is None or len(text.rpartition("/")[2]) > _LONGEST:
         return
     pool, kind, rest, suffix = match.groups()
+    if len(text.rpartition("/")[2]) > _LONGEST:
+        return
     kind = VolumeType(kind)
     content = next((one for one, known in _SUFFIXES.items() if known == suffix), ContentType.FILESYSTEM)
     filesystem = ""

@@ -42,7 +42,8 @@ class Zfs:
         return text
 
     def parse(self, text: str, *, pool: str | None = None) -> Name:
-        return only(text, (one for one in _readings(text) if pool in (None, one.pool)), _WANTED)
+        readings = _readings(text) if _LEGAL.fullmatch(text) and len(text) <= _LONGEST else ()
+        return only(text, (one for one in readings if pool in (None, one.pool)), _WANTED)
 
 
 def _suffix(name: Name) -> str:
