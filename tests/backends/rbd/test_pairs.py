@@ -107,6 +107,7 @@ def test_an_image_that_was_made_again_is_not_what_the_plan_names(ceph, tmp_path)
     assert report["pairs"][0]["error"]["error"] == "SnapshotReplaced"
 
 
+@pytest.mark.slow
 def test_copying_what_the_plan_says(ceph, ceph_b, tmp_path):
     """Each pair of a plan for copies, one after the other; then everything is proved."""
     made_disks(ceph)
@@ -133,6 +134,7 @@ def test_copying_what_the_plan_says(ceph, ceph_b, tmp_path):
             assert exported(ceph, ceph.spec(disk, tag)) == exported(ceph_b, ceph_b.spec(disk, tag))
 
 
+@pytest.mark.slow
 def test_a_disk_that_lacks_a_tag(ceph, ceph_b, tmp_path):
     made_disks(ceph, TAGS[:2])
     piped(ceph, ceph_b, DISKS[0], TAGS[:2])

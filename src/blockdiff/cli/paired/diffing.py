@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.cli.paired.output import make_sink
-from blockdiff.cli.paired.running import Done, go_over, load_plan, opened_as_planned
+from blockdiff.cli.paired.running import Done, Opener, go_over, load_plan
 from blockdiff.cli.progress import make_progress
 from blockdiff.engine.diff import Diff
 from blockdiff.engine.scan import Map
@@ -24,11 +24,12 @@ class Diffing:
 
     def __init__(self, progress: Any, options: dict[str, Any]) -> None:
         self._progress, self._options = progress, options
+        self.opener = Opener()
 
     def run(self, pair: FilePair, on_ranges: OnRanges) -> Done:
         self._progress.differing = 0
         snapshots = [pair.source] if pair.base is None else [pair.base, pair.source]
-        with opened_as_planned(*snapshots) as devices:
+        with self.opener.opened(*snapshots) as devices:
             run = self._run(devices)
             total = 0
             for record in run.records():

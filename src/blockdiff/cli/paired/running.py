@@ -42,6 +42,7 @@ class Work(Protocol):
     command: str
     good: str
     found: str
+    opener: Opener
 
     def run(self, pair: FilePair, on_ranges: OnRanges) -> Done:
         """Does it, and gives the ranges that it finds to ``on_ranges``."""
@@ -93,22 +94,40 @@ def go_over(plan: PlanFile, work: Work, sink: Sink) -> Result:
     except KeyboardInterrupt:
         sink.end(plan, _result(plan, work, done)._replace(verdict=INTERRUPTED))
         raise
+    finally:
+        work.opener.close()
     result = _result(plan, work, done)
     sink.end(plan, result)
     return result
 
 
-@contextmanager
-def opened_as_planned(*snapshots: FileSnapshot) -> Iterator[Sequence[Any]]:
-    """The devices of these snapshots, each checked to be what the plan names."""
-    with ExitStack() as stack:
-        devices = []
-        for snapshot in snapshots:
-            device = open_device(snapshot.url)
-            stack.callback(device.close)
-            check_identity(device, identity=snapshot.identity, handle=snapshot.id, size=snapshot.size)
-            devices.append(device)
-        yield devices
+class Opener:
+    """Opens the snapshots of a pair, each checked to be what the plan names.
+
+    Those of the last pair stay open until the next ones are: so the connections to their clusters stay too.
+    """
+
+    def __init__(self) -> None:
+        self._kept = ExitStack()
+
+    @contextmanager
+    def opened(self, *snapshots: FileSnapshot) -> Iterator[Sequence[Any]]:
+        """Their devices. Raises what opening does, and SnapshotReplaced."""
+        with ExitStack() as stack:
+            devices = []
+            for snapshot in snapshots:
+                device = open_device(snapshot.url)
+                stack.callback(device.close)
+                check_identity(device, identity=snapshot.identity, handle=snapshot.id, size=snapshot.size)
+                devices.append(device)
+            self.close()
+            yield devices
+            self._kept = stack.pop_all()
+
+    def close(self) -> None:
+        """Closes what is still open."""
+        kept, self._kept = self._kept, ExitStack()
+        kept.close()
 
 
 def _one(work: Work, pair: FilePair, sink: Sink) -> Done:

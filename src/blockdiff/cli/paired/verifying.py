@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.cli.paired.output import make_sink
-from blockdiff.cli.paired.running import FAILED, Done, go_over, load_plan, opened_as_planned
+from blockdiff.cli.paired.running import FAILED, Done, Opener, go_over, load_plan
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import differing
 from blockdiff.engine.verify import Verification
@@ -25,12 +25,13 @@ class Verifying:
 
     def __init__(self, progress: Any, limit: int | None, options: dict[str, Any]) -> None:
         self._progress, self._limit, self._options = progress, limit, options
+        self.opener = Opener()
 
     def run(self, pair: FilePair, on_ranges: OnRanges) -> Done:
         """A pair with something unreadable has failed."""
         assert pair.target is not None, "the plan was checked"
         self._progress.differing = 0
-        with opened_as_planned(pair.source, pair.target) as (source, target):
+        with self.opener.opened(pair.source, pair.target) as (source, target):
             run = Verification(source, target, progress=self._progress, **self._options)
             try:
                 first = self._stream(run, on_ranges)
