@@ -91,9 +91,14 @@ def test_an_hour_that_is_shown_twice_is_two():
     }
 
 
-def test_no_limit():
-    times = days(*range(0, 2000, 7))
-    assert len(kept(GFS(yearly=ALL), times)) == 6
+@pytest.mark.parametrize(
+    ("word", "count"), [("hourly", 1096 * 2), ("daily", 1096), ("weekly", 157), ("monthly", 36), ("yearly", 3)]
+)
+def test_no_limit(word, count):
+    """Three years, twice a day: the hours, days, weeks, months and years that there are."""
+    times = [*days(*range(1096)), *days(*range(1096), hour=13)]
+    assert len(kept(GFS(**{word: ALL}), times)) == count
+    assert len(kept(GFS(**{word: count - 1}), times)) == count - 1
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,8 @@ def command() -> None:
 @click.option(
     "--destination",
     type=click.Choice(_DESTINATIONS),
-    default="local",
-    show_default=True,
-    help="Where the snapshots are: entries of other destinations do not count.",
+    default=None,
+    help="Where the snapshots are: entries of other destinations do not count.  [default: local]",
 )
 @click.option("--match", metavar="GLOB", multiple=True, help="Names that are managed though they are no tags.")
 @click.option("--protect", metavar="TAG", multiple=True, help="Stays, whatever is said; may be repeated.")
@@ -39,7 +38,7 @@ def command() -> None:
     "--at", metavar="TIME", default=None, help="As of this time: 2026-01-31T12:00, of --zone.  [default: now]"
 )
 @click.option("--zone", metavar="ZONE", default=None, help="Whose days and hours count.  [default: UTC]")
-@click.option("--id", metavar="ID", default="", help="The object whose schedule it is: LXD spreads aliases by it.")
+@click.option("--id", metavar="ID", default=None, help="The object whose schedule it is: LXD spreads aliases by it.")
 @click.option("--anchor", metavar="TIME", default=None, help="When intervals began, such as openstorage's periodic.")
 @click.option("--rbd-zone", metavar="ZONE", default=None, help="Of the times in a list of rbd.  [default: of here]")
 @click.option("--simulate", metavar="UNTIL", default=None, help="As of this time, if each tick gave a snapshot.")

@@ -33,7 +33,7 @@ class Asked:
         *,
         policy: str | None,
         language: str,
-        destination: str,
+        destination: str | None,
         match: tuple[str, ...],
         protect: tuple[str, ...],
         replica: tuple[str, ...],
@@ -44,19 +44,22 @@ class Asked:
         rbd_zone: str | None,
         simulate: str | None,
         schedule: str | None,
-        id: str,  # noqa: A002 the option is called so
+        id: str | None,  # noqa: A002 the option is called so
         anchor: str | None,
     ) -> None:
         self.zone = zone_of(zone) if zone else dt.UTC
         self._stated = zone_of(zone) if zone else None
         self._clock = zone_of(rbd_zone) if rbd_zone else None
-        self._language, self._destination = language, Destination.parse(destination)
-        self._id, self._anchor = id, _time(anchor, self.zone) if anchor else None
+        self._language, self._destination = language, Destination.parse(destination or "local")
+        self._id, self._anchor = id or "", _time(anchor, self.zone) if anchor else None
         begin = _time(at, self.zone)
         self.now = _time(simulate, self.zone) if simulate else begin
         if self.now < begin:
             raise InvalidInput(f"--simulate {simulate}: that is earlier than {begin.isoformat(timespec='minutes')}")
         self._span = (begin, self.now) if simulate else None
+        for name, value in {"--destination": destination, "--id": id, "--anchor": anchor}.items():
+            if value and policy is not None and schedule is None:
+                raise InvalidInput(f"{name} says something of SCHEDULE, and --policy stands instead of it")
         words = self._policies(words, policy, schedule)
         self._names = () if words == ("-",) else words
         self._match, self._protect, self._depends, self._empty = match, protect, depends, allow_empty
@@ -126,11 +129,11 @@ class Asked:
         if self._tagged:
             series = [name for name in series if name.lstrip("+-").isdigit()]
         series = series or [""]
-        ticks = itertools.takewhile(lambda item: item[0] <= end, upcoming(self._rules, begin))
-        found = [self._point(tick, rule, name) for tick, rule in itertools.islice(ticks, _MOST + 1) for name in series]
-        if len(found) > _MOST:
+        due = itertools.takewhile(lambda item: item[0] <= end, upcoming(self._rules, begin))
+        ticks = list(itertools.islice(due, _MOST // len(series) + 1))
+        if len(ticks) * len(series) > _MOST:
             raise InvalidInput(f"--simulate would take more than {_MOST:,} snapshots: name an earlier time")
-        return found
+        return [self._point(tick, rule, name) for tick, rule in ticks for name in series]
 
     def _point(self, tick: dt.datetime, rule: Rule, series: str) -> Point:
         """Named as its language would, where it goes by names."""

@@ -84,7 +84,8 @@ def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[L
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{where} is no text: byte {error.start} is no UTF-8; accepted are {_FORM}") from None
     if not text.lstrip().startswith(("[", "{")):
-        return [Listed(Snapshot("", line.strip())) for line in text.splitlines() if line.strip()]
+        lines = (line.removesuffix("\r") for line in text.split("\n"))  # a name may begin or end with a space
+        return [Listed(Snapshot("", line)) for line in lines if line.strip()]
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
