@@ -3,11 +3,14 @@
 import contextlib
 import os
 import random
+from itertools import islice
 
 import pytest
 
 from blockdiff.errors import BlockdiffError
-from blockdiff.schedule.rule import due, next_tick
+from blockdiff.schedule.convert import convert
+from blockdiff.schedule.language import LANGUAGES, language
+from blockdiff.schedule.rule import due, next_tick, upcoming
 from tests.fuzz.invent import HUGE, hostile, mutated, pieces
 from tests.fuzz.parsers import NOW, PARSERS
 
@@ -64,6 +67,36 @@ def test_good_texts(parser):
         if not parser.name.startswith(("name-", "snapper")):
             assert check(parser, seed)
     fuzz(parser, 300, 0)
+
+
+def converted(parser, rounds, seed):
+    """How many of what is read can be said in another language, each with the same next tick."""
+    chance, done = random.Random(f"convert-{parser.name}-{seed}"), 0
+    words = pieces(parser.seeds)
+    for _ in range(rounds):
+        text = mutated(chance, parser.seeds, words)
+        for name in LANGUAGES:
+            with contextlib.suppress(BlockdiffError):
+                rules = parser.parse(text).rules()[:3]
+                again = convert(rules, language(name)).rules()
+                assert firsts(again) == firsts(rules), (text, name)
+                done += bool(rules)
+    return done
+
+
+def firsts(rules):
+    return [tick for tick, _ in islice(upcoming(rules, NOW), 1)]
+
+
+@pytest.mark.parametrize("parser", [one for one in PARSERS if one.name in LANGUAGES], ids=str)
+def test_conversions(parser):
+    assert converted(parser, 100, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parser", [one for one in PARSERS if one.name in LANGUAGES], ids=str)
+def test_many_conversions(parser):
+    assert converted(parser, 1000, 1)
 
 
 @pytest.mark.slow

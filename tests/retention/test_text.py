@@ -79,6 +79,8 @@ def test_spaces_and_order_and_zeros():
         ("age=", 5, "such as 1y6mo"),
         ("days=3,zone=Moon/Base", 13, 'no time zone "Moon/Base"'),
         ("days=3,zone=Europe", 13, "no time zone"),
+        ("days=3,zone=localtime", 13, "no time zone"),
+        ("days=3,zone=right/Europe/Berlin", 13, "no time zone"),
         ("days=3,zone=../etc/passwd", 13, "no time zone"),
         ("days=3,zone=+25:00", 13, "no time zone"),
         ("zone=UTC", 1, "nothing is kept"),

@@ -149,6 +149,7 @@ def test_bad_json(text, words):
         ("weekly:local=1@-1", "invalid day %!Weekday(-1)", 16),
         ("daily:local=1 zone=", 'no time zone ""', 20),
         ("daily:local=1 zone=Moon/Sea", 'no time zone "Moon/Sea"', 20),
+        ("daily:local=1 zone=localtime", 'no time zone "localtime"', 20),
         ("daily:local=1 zone=+05:30", 'no time zone "+05:30"', 20),
         ("daily:local=1 zone=UTC zone=UTC", "given twice", 29),
         ("zone=UTC", "no entry is on this line", 1),

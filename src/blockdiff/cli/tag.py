@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,10 @@ from blockdiff.cli.base import CONTEXT, Command, Group
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
+    from blockdiff.schedule import Period
     from blockdiff.tag import Tag
 
 
@@ -62,17 +65,18 @@ def parse(tag: str, output: str) -> int:
 def _many(output: str) -> int:
     import json
 
+    write = sys.stdout.write
     bad = count = 0
     for count, facts in enumerate(_stdin(), 1):
         bad += "error" in facts
         if output == "human":
-            click.echo(f"{facts['tag']}  {facts.get('error') or _summary(facts)}")
+            write(f"{facts['tag']}  {facts.get('error') or _summary(facts)}\n")
         elif output == "jsonl":
-            click.echo(json.dumps(facts))
+            write(json.dumps(facts) + "\n")
         else:
-            click.echo(("[" if count == 1 else ",\n") + json.dumps(facts), nl=False)
+            write(("[" if count == 1 else ",\n") + json.dumps(facts))
     if output == "json":
-        click.echo("]" if count else "[]")
+        write("]\n" if count else "[]\n")
     if bad:
         raise InvalidInput(f"{bad} of {count} names {'is' if bad == 1 else 'are'} no tag")
     return 0
@@ -94,9 +98,15 @@ def _stdin() -> Iterator[dict[str, Any]]:
 
 
 def _facts(tag: Tag) -> dict[str, Any]:
-    from blockdiff.schedule import Schedules
+    return tag.to_dict() | {"schedule": _schedule(tag.period, tag.time)}
 
-    return tag.to_dict() | {"schedule": str(Schedules([tag.schedule()]))}
+
+@lru_cache(maxsize=1 << 12)  # many machines have one schedule
+def _schedule(period: Period | None, time: dt.datetime | None) -> str:
+    from blockdiff.schedule import Schedules
+    from blockdiff.tag import Tag
+
+    return str(Schedules([Tag(period, time).schedule()]))
 
 
 def _summary(facts: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ _TERMS = ("count", "days", "age", *GFS_COUNTS, "zone")
 _PART = re.compile(r"([0-9]+)([A-Za-z]+)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _OFFSET = re.compile(r"([+-])([0-9]{2}):([0-9]{2})", re.ASCII)
+_NO_ZONES = ("localtime", "posixrules", "Factory")  # files beside the zones: of this machine, or of nobody
 _AGE_HINT = "write numbers with y, mo, w, d, h, min or s, such as 1y6mo"
 
 
@@ -141,6 +142,8 @@ def zone_of(text: str) -> dt.tzinfo:
     from zoneinfo import ZoneInfo
 
     try:
+        if text in _NO_ZONES or text.startswith("right/"):
+            raise ValueError
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
         raise InvalidInput(f"no time zone {quoted(text)}: write UTC, one such as Europe/Berlin, or +05:30") from None
