@@ -44,6 +44,13 @@ PARSE = "reading 1 M extents from json"
 UNION = "union of two sets of 1 M extents"
 INTERSECT = "intersect of two sets of 1 M extents"
 SUBTRACT = "subtract of two sets of 1 M extents"
+RULES_NEXT = "next ticks of 100 000 rules of all languages"
+RULES_DUE = "what is due now of 100 000 rules of all languages"
+RULES_STANDSTILL = "the same after a standstill of 30 days"
+RULES_CRON = "next ticks of 100 000 cron texts"
+TAGS = "reading 1 M names of snapshots"
+SCHEDULES = (RULES_NEXT, RULES_DUE, RULES_STANDSTILL, RULES_CRON, TAGS)
+CRONSIM, CRONITER = "cronsim", "croniter"
 SMALL, LARGE = "4 KiB", "2 MiB"
 
 RBD_THIN = "rbd: diff of a thin image, 500 objects changed"
@@ -85,6 +92,10 @@ TARGETS = (
     Target(UNION, "milliseconds", "", 50.0),
     Target(INTERSECT, "milliseconds", "", 50.0),
     Target(SUBTRACT, "milliseconds", "", 50.0),
+    Target(RULES_NEXT, "seconds", "", 1.0),
+    Target(RULES_DUE, "seconds", "", 1.0),
+    Target(RULES_CRON, "cpu", CRONSIM, 5.0),
+    Target(TAGS, "seconds", "", 2.0),
     Target(RBD_THIN, "wall", RBD_DIFF, 20.0),
     Target(RBD_DENSE, "wall", RBD_DIFF, 1.0),
     Target(RBD_COLLECT, "wall", RBD_BINDING, 1.7),
@@ -107,6 +118,7 @@ def emit(name: str) -> str:
 ORDER = (
     *(hot(folios, workers) for folios in (SMALL, LARGE) for workers in (1, 2)),
     *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
+    *SCHEDULES,
     *RBD,
     *CSI,
 )
