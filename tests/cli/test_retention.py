@@ -320,7 +320,7 @@ def refused(*words, stdin=None):
 
 def test_what_is_said_of_bad_input():
     done = explain("--policy", "last=1,dayly=7", *NAMES, expect=2)
-    assert "no retention 'dayly=7': accepted are count, days" in done.stderr
+    assert 'no retention "dayly=7": accepted are count, days' in done.stderr
     assert done.stderr.endswith("    last=1,dayly=7\n           ^^^^^^^\n")
     assert done.stdout == ""
 

@@ -147,6 +147,13 @@ def test_several_policies():
     assert gone(points, []) == []
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_newest_of_a_series_is_that_of_all_its_policies(turn):
+    policies = [Policy(KeepDays(1), name, covers=lambda one, name=name: one.rule == name) for name in ("a", "b")]
+    points = [point("older", 9, rule="a"), point("newer", 8, rule="b")]
+    assert gone(points, policies[::turn]) == ["older"]
+
+
 def test_clocks_that_go_back():
     """Within one zone Python compares what the clocks show: 2:10 is earlier than 2:50, also an hour after it."""
     berlin = ZoneInfo("Europe/Berlin")

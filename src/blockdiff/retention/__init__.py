@@ -7,7 +7,7 @@
 ``verdict``  which snapshots of a volume have expired, and why each one stays or goes
 ``entry``    snapper's rule: of each entry of a schedule the newest ones
 
-The values know nothing of schedules, so that a schedule's rule may hold one; what is exported here imports none.
+The values know nothing of schedules, so that a schedule's rule may hold one.
 """
 
 from blockdiff.retention.keep import ALL, GFS, KeepAge, KeepAny, KeepCount, KeepDays, Retention
