@@ -187,6 +187,10 @@ class FileDevice:
             from blockdiff.backends.inuse import refuse_if_same
 
             refuse_if_same(source, self)
+        elif self.identity in getattr(source, "file_keys", ()):
+            from blockdiff.backends.inuse import busy_for_ever
+
+            raise busy_for_ever(self.url, f"{source.url} is made of it")  # type: ignore[attr-defined]
 
     def unwritten(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:
         """The allocated ranges that read as zeroes, as far as the file system tells (kind ZERO); often nothing.

@@ -84,6 +84,11 @@ def busy(url: str, found: Sequence[str]) -> DeviceBusy:
     return DeviceBusy(f"{_refusing(url, found)} (--force overrides)", reasons=tuple(found))
 
 
+def busy_for_ever(url: str, reason: str) -> DeviceBusy:
+    """The refusal that nothing overrides."""
+    return DeviceBusy(_refusing(url, [reason]), reasons=(reason,))
+
+
 def _refusing(url: str, found: Sequence[str]) -> str:
     return f"refusing to write to {url}: {'; '.join(found)}"
 
@@ -105,7 +110,7 @@ def refuse_if_same(source: FileDevice, target: FileDevice) -> None:
     """Raises DeviceBusy when writing the target would change the source. Nothing overrides that."""
     reason = same_device(source, target)
     if reason:
-        raise DeviceBusy(_refusing(target.url, [reason]), reasons=(reason,))
+        raise busy_for_ever(target.url, reason)
 
 
 def places(device: FileDevice) -> list[Place]:

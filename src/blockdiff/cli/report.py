@@ -179,6 +179,7 @@ def how_read(report: VerifyReport, *, verbose: bool) -> list[str]:
     if "method_refusal" in report.extra:
         lines.append(f"not by checksums: {report.extra['method_refusal']}")
     lines += [f"{side.url}: read through the page cache: {side.note}" for side in (source, target) if side.note]
+    lines += [f"{side.url} is made of {', '.join(side.made_of)}" for side in (source, target) if side.made_of]
     if verbose:
         lines.append(f"granularity {report.granularity}, {report.workers} workers")
         for side in (source, target):

@@ -68,10 +68,10 @@ class Comparison:
         self._planned = self._listed = self._unread = self._settled = 0
         self._bad = Aligner(1)
         self._bad_parts: list[Extents] = []
-        other = Side(target.url, target.size) if target is not None else Side("zeroes", source.size)
+        other = Side.of(target) if target is not None else Side("zeroes", source.size)
         self.report = VerifyReport(
             command,
-            Side(source.url, source.size),
+            Side.of(source),
             other,
             method,
             options.granularity,

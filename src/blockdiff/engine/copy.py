@@ -81,8 +81,8 @@ class Copy:
         method = "changed" if changed else "listed" if only is not None else "full"
         self.report = VerifyReport(
             "copy",
-            Side(source.url, source.size),
-            Side(target.url, target.size),
+            Side.of(source),
+            Side.of(target),
             method,
             self._options.granularity,
             length=source.size,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from blockdiff.engine.device import Device
     from blockdiff.engine.progress import Progress
 
-METHODS = ("auto", "reflink", "fast-diff", "byte", "cbt", "content")
-_TRACKED = ("fast-diff", "byte")
+METHODS = ("auto", "reflink", "fast-diff", "byte", "chain", "cbt", "content")
+_TRACKED = ("fast-diff", "byte", "chain")
 
 _CHANGED = combine_table(lambda kind, _: Kind.ZERO if kind == Kind.DST_ZERO else Kind.DATA)
 _UNSHARED = combine_table(
@@ -47,8 +47,8 @@ class TrackedExtents(Protocol):
 class Diff:
     """The changed extents of ``target`` against ``base`` as a stream of records; ``method`` tells how they are known.
 
-    ``auto`` asks a storage that keeps track of changes (``fast-diff`` or ``byte``, see its backend), else skips what
-    shares physical storage and reads the rest: exact. ``reflink``, ``fast-diff`` and ``byte`` read no data: they may
+    ``auto`` asks a storage that keeps track of changes (``fast-diff``, ``byte`` or ``chain``, see its backend), else
+    skips what shares physical storage and reads the rest: exact. ``reflink`` and those three read no data: they may
     over-report, never under-report. ``content`` reads all that is not a hole on both sides. ``require`` names the
     method that must be usable; UnsupportedOperation says why it is not.
     Bytes of a target that is longer than its base are changed. A kind of zero says that the target reads as zeroes
@@ -83,7 +83,7 @@ class Diff:
 
     @property
     def method(self) -> str:
-        """How the changes are known: ``reflink``, ``reflink+content``, ``fast-diff``, ``byte`` or ``content``."""
+        """How the changes are known: ``reflink``, ``reflink+content``, ``fast-diff``, ``byte``, ``chain`` or ``content``."""
         return self._tracked.method if self._tracked is not None else self._wanted
 
     def _resolve(self, method: str, require: str | None) -> str:
@@ -114,14 +114,17 @@ class Diff:
             self._target, "changes_refusal", lambda _: "it is not on a storage that keeps track of changes"
         )
         reason = refuse(self._base)
+        known = getattr(self._target, "tracked_methods", ("fast-diff", "byte"))
+        if reason is None and wanted not in ("auto", *known):
+            reason = f"{self._target.url} knows what changed by {' and '.join(known)} only"
         if reason is None:
             self._tracked = self._target.changes_since(self._base, self._start, self._tail_end(), wanted)  # type: ignore[attr-defined]
-            self.fallback, self.better = self._tracked.fallback, "fast-diff"
+            self.fallback, self.better = self._tracked.fallback, known[0]
             return True
         if wanted in _TRACKED:
             raise UnsupportedOperation(f"the method {wanted} cannot be used: {reason}")
         if hasattr(self._target, "changes_refusal"):
-            self.fallback, self.better = reason, "fast-diff"
+            self.fallback, self.better = reason, known[0]
         return False
 
     _tracked: TrackedExtents | None = None

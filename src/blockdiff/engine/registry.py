@@ -24,11 +24,24 @@ _modules: dict[str, str | ModuleType] = {
     "file": "blockdiff.backends.file",
     "rbd": "blockdiff.backends.rbd",
     "csi": "blockdiff.csi.source",
+    **dict.fromkeys(("qcow2", "vmdk", "vhdx", "vdi", "vpc"), "blockdiff.backends.image"),
     **dict.fromkeys(("nbd", "nbds", "nbd+unix", "nbds+unix"), "blockdiff.backends.nbd"),
 }
 
-
 _WITH_DATA = ("file", "rbd")  # known without importing them
+_RECOGNISER = "blockdiff.backends.recognise"
+
+
+def locate(target: Named) -> Locator:
+    """Where a name is. A bare path that is an image of a virtual machine gets the scheme of its format.
+
+    InvalidInput where that is not certain.
+    """
+    locator = parse_locator(target)
+    if locator.scheme != "file":
+        return locator
+    found: Locator = importlib.import_module(_RECOGNISER).recognise(locator)
+    return found
 
 
 def register(scheme: str, module: str | ModuleType) -> None:
@@ -67,7 +80,7 @@ def open_device(target: Named, **options: Any) -> Device:
 
     UnsupportedOperation for a URL that holds no data.
     """
-    locator = parse_locator(target)
+    locator = locate(target)
     if is_source(locator):
         raise UnsupportedOperation(
             f"{locator.text} lists blocks and holds no data: name the device whose blocks it lists, and "
@@ -79,7 +92,7 @@ def open_device(target: Named, **options: Any) -> Device:
 
 def is_source(target: Named) -> bool:
     """Whether a name is of a source of block metadata, which holds no data. InvalidInput for an unknown scheme."""
-    locator = parse_locator(target)
+    locator = locate(target)
     if locator.scheme in _WITH_DATA:
         return False
     module = backend(locator.scheme)
@@ -93,7 +106,7 @@ def open_source(base: Named | None, target: Named) -> tuple[Source, SnapshotPair
     Without a base: what is allocated in the target, unless the target's own URL names a base. InvalidInput if one of
     the two is no such source, or the other's.
     """
-    names = [parse_locator(name) for name in (base, target) if name is not None]
+    names = [locate(name) for name in (base, target) if name is not None]
     for locator in names:
         if not is_source(locator):
             other = next(name for name in names if is_source(name))

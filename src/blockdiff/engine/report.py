@@ -10,18 +10,28 @@ from blockdiff.extent import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from blockdiff.engine.device import Device
+
 SCHEMA_VERSION = 1
 UNREADABLE_SIDES = {1: "source", 2: "target", 3: "both"}
 
 
 class Side:
-    """One of the two devices and how it was read. ``bytes_by_path``: bytes read by mmap, direct and buffered."""
+    """One of the two devices and how it was read. ``bytes_by_path``: bytes read by mmap, direct and buffered.
 
-    __slots__ = ("bytes_by_path", "note", "size", "url")
+    ``made_of``: the files of an image of a virtual machine, each with its format.
+    """
 
-    def __init__(self, url: str, size: int) -> None:
-        self.url, self.size, self.note = url, size, ""
+    __slots__ = ("bytes_by_path", "made_of", "note", "size", "url")
+
+    def __init__(self, url: str, size: int, made_of: Iterable[str] = ()) -> None:
+        self.url, self.size, self.note, self.made_of = url, size, "", list(made_of)
         self.bytes_by_path: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, device: Device) -> Side:
+        """The side that a device is."""
+        return cls(device.url, device.size, getattr(device, "made_of", ()))
 
     @property
     def read_path(self) -> str:
@@ -36,6 +46,7 @@ class Side:
             "read_path": self.read_path,
             "bytes_by_path": dict(self.bytes_by_path),
             "note": self.note,
+            **({"made_of": list(self.made_of)} if self.made_of else {}),
         }
 
 

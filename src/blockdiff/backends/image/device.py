@@ -1,0 +1,161 @@
+"""The disk in an image as a device, read through the image's own qemu-nbd."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blockdiff.backends.image.address import ImageAddress, parse_address
+from blockdiff.backends.image.opening import OpenImage
+from blockdiff.backends.nbd.address import NbdAddress
+from blockdiff.backends.nbd.device import ALLOCATION, NbdDevice, ask
+from blockdiff.backends.nbd.opening import Opening
+from blockdiff.errors import BlockdiffError, DeviceError, UnsupportedOperation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from blockdiff._fast import Extents
+    from blockdiff._nbd import Session
+    from blockdiff.backends.image.chain import ChainChanges
+    from blockdiff.engine.device import Device
+    from blockdiff.locator import Locator
+
+DEPTH = "qemu:allocation-depth"
+_START_LIMIT = 60.0  # seconds of silence of a server that runs on this machine
+
+
+def open_device(
+    locator: Locator, *, writable: bool = False, create_size: int | None = None, force: bool = False
+) -> ImageDevice:
+    """Opens the disk in an image for reading.
+
+    Raises InvalidInput (no such image, or broken), DeviceBusy (a virtual machine uses it), UnsupportedOperation (for
+    writing, encrypted, files that are not followed), SnapshotNotFound, BackendUnavailable (no qemu-nbd), DeviceError.
+    """
+    del create_size, force
+    address = parse_address(locator)
+    if writable:
+        raise UnsupportedOperation(
+            f"{address} is a {address.format} image, and blockdiff only reads these: to write to the disk inside, export it "
+            f"with qemu-nbd and name its nbd+unix: URL; file:{address.path} means the file itself"
+        )
+    image = OpenImage(address)
+    try:
+        return ImageDevice(image)
+    except BaseException:
+        image.release()
+        raise
+
+
+class _OwnOpening(Opening):
+    """Our own server does not come back: a lost connection is an error at once."""
+
+    def session(self, *, resume: bool = True) -> Session:
+        return super().session(resume=False)
+
+
+class ImageDevice(NbdDevice):
+    """The disk in an image, at its present state or at an internal snapshot. Reading only; units are bytes.
+
+    ``made_of`` names the files and their formats; ``file_keys`` are equal for two names of one file.
+    """
+
+    address: ImageAddress  # type: ignore[assignment]
+    tracked_methods = ("chain",)
+
+    def __init__(self, image: OpenImage) -> None:
+        where = NbdAddress(socket=image.server.path, timeout=_START_LIMIT)
+        try:
+            opening = _OwnOpening(where, [ALLOCATION, DEPTH])
+        except BlockdiffError as error:
+            raise image.failure(str(error)) from error
+        super().__init__(opening)
+        self.image: OpenImage | None = image
+        self.url, self.address = str(image.address), image.address  # type: ignore[assignment]
+        self.size = min(self.size, image.size) if image.snapshot is not None else self.size
+        self.snapshot = image.snapshot.name if image.snapshot is not None else ""
+        self.layers = [(layer.key, layer.format, layer.size) for layer in image.layers]
+        self.file_keys = [file.key for file in image.files()]
+        self.made_of = [f"{file.url} ({file.format})" for file in image.files()]
+
+    @property
+    def identity(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """Equal for two names of one image at one state."""
+        return ("image", *self.layers[0][0], self.image_snapshot_id())
+
+    def image_snapshot_id(self) -> str:
+        """The id of the internal snapshot that it is; empty for the present state."""
+        return self.image.snapshot.id if self.image is not None and self.image.snapshot is not None else ""
+
+    def changes(self) -> str:
+        """What happened to the files since they were opened, in words."""
+        return self.image.changes() if self.image is not None else ""
+
+    def in_use(self) -> str:
+        """A warning where somebody may be writing to it."""
+        return "it was opened with --force-share" if self.address.force_share else ""
+
+    def explain(self, code: int) -> str:
+        """What qemu-nbd said where it has ended."""
+        if self.image is not None and not self.image.server.running():
+            return "qemu-nbd, which reads the image, has ended" + (
+                f": {said}" if (said := self.image.server.said()) else ""
+            )
+        return super().explain(code)
+
+    def clone(self) -> Self:
+        """Another device on the same server."""
+        twin = super().clone()
+        assert self.image is not None
+        twin.image = self.image.shared()
+        return twin
+
+    def close(self) -> None:
+        """Closes the connections; the last device ends the server."""
+        super().close()
+        image, self.image = self.image, None
+        if image is not None:
+            image.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "image", None) is not None:
+            self.close()
+
+    # ---- what changed since a backing file ----
+
+    def depths(self, start: int, end: int) -> Iterator[Extents]:
+        """How deep in the chain of backing files each range is: the kind is 0 for nowhere, 1 for the image itself, ...
+
+        32 stands for all from there on. UnsupportedOperation where QEMU does not tell.
+        """
+        from blockdiff._nbd import RAW, NbdError
+
+        context = self.export.contexts.get(DEPTH)
+        if context is None:
+            raise UnsupportedOperation(f"this qemu-nbd does not tell which file of {self.url} has what")
+        export, session, at = self.export, self.session, start
+        while at < end:
+            try:
+                found = ask(session, export.extended, export.min_block, export.size, context, RAW, at, end)
+            except NbdError as error:
+                raise self._failed(error, "ask for the changes of", at, end - at) from error
+            yield found
+            at = found.end
+
+    def changes_refusal(self, base: Device) -> str | None:
+        """Why the chain of backing files does not tell what changed since ``base``; None where it does."""
+        from blockdiff.backends.image.chain import refusal
+
+        return refusal(self, base)
+
+    def changes_since(self, base: Device, start: int, end: int, method: str = "auto") -> ChainChanges:
+        """What this image, and those between, allocate over ``base``, which is one of its backing files."""
+        from blockdiff.backends.image.chain import ChainChanges
+
+        return ChainChanges(self, base, start, end)
+
+    def _failed(self, error: Any, action: str, offset: int | None, length: int | None) -> DeviceError:
+        failed = super()._failed(error, action, offset, length)
+        failed.reason = self.explain(error.errno) or failed.reason
+        return failed
