@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blockdiff.cli.options import is_sharing
 from blockdiff.cli.streams import say
-from blockdiff.engine.registry import open_device
+from blockdiff.engine.registry import backend, locate, open_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +23,13 @@ def opened(
     """The two devices (source None where there is none, several names: diffs laid over the first) and the list of
     extents, checked against the larger or the target.
     """
+    check_sharing(*([source] if isinstance(source, str) else source or []), target)
     with ExitStack() as stack:
         first = None
         if source is not None:
             first = open_source(source)
             stack.callback(first.close)
-        second = open_device(target)
+        second = open_named(target)
         stack.callback(second.close)
         listed = None
         if list_file is not None:
@@ -38,6 +40,21 @@ def opened(
             stack.callback(listed.close)
             warn_of_other_volume(listed, sizes)
         yield first, second, listed
+
+
+def open_named(name: str) -> Any:
+    """A device; with --force-share also an image that a virtual machine writes to."""
+    return open_device(name, **({"force_share": True} if is_sharing() and _shares(name) else {}))
+
+
+def check_sharing(*names: str) -> None:
+    """UsageError where --force-share was given and there is nothing that it could be about."""
+    if is_sharing() and not any(_shares(name) for name in names):
+        raise click.UsageError("--force-share is about images of virtual machines, and none is named.")
+
+
+def _shares(name: str) -> bool:
+    return name != "-" and getattr(backend(locate(name).scheme), "SHARES", False)
 
 
 def split(names: tuple[str, ...]) -> tuple[str | list[str], str]:
@@ -55,10 +72,10 @@ def split(names: tuple[str, ...]) -> tuple[str | list[str], str]:
 def open_source(source: str | list[str]) -> Any:
     """A device, or a chain of diffs over one."""
     if isinstance(source, str):
-        return open_device(source)
+        return open_named(source)
     from blockdiff.exportdiff.opening import open_chain
 
-    return open_chain([*source], open_device)
+    return open_chain([*source], open_named)
 
 
 def _may_be_stream(name: str) -> bool:

@@ -9,7 +9,7 @@ import click
 
 from blockdiff.cli import exportdiff
 from blockdiff.cli.base import CONTEXT, Command
-from blockdiff.cli.devices import opened
+from blockdiff.cli.devices import check_sharing, opened
 from blockdiff.cli.lists import emit, make_list
 from blockdiff.cli.options import LIST_FORMATS, REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
@@ -107,6 +107,7 @@ def command(
     progress = make_progress(progress_mode, quiet=quiet)
     if target is None or is_source(base) or is_source(target):
         since, listed = (None, base) if target is None else (base, target)
+        check_sharing()
         check_listing(listed, output, method=method, require=require)
         with open_listing(since, listed, offset=offset, length=length, changed=True) as listing:
             emit(listing.records(), make_list(output, quiet=quiet), progress)

@@ -9,7 +9,7 @@ import click
 
 from blockdiff.cli import exportdiff
 from blockdiff.cli.base import CONTEXT, Command
-from blockdiff.cli.devices import opened
+from blockdiff.cli.devices import check_sharing, opened
 from blockdiff.cli.lists import emit, make_list
 from blockdiff.cli.options import LIST_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
@@ -63,6 +63,7 @@ def command(
     exportdiff.check(output, offset, length, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
     if is_source(image):
+        check_sharing()
         check_listing(image, output, zeroes=zeroes)
         with open_listing(
             None, image, offset=offset, length=length, holes=output in WITH_HOLES, mapped=True

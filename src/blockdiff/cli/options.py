@@ -40,6 +40,7 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # as above
         return [CompletionItem(incomplete, type="file")]
 
 
+_SHARING = "blockdiff.force_share"
 REPORT_FORMATS = ("human", "json", "jsonl", "table")
 LIST_FORMATS = ("human", "json", "jsonl", "table", "rbd", "qemu", "nbd", "export-diff")
 
@@ -70,7 +71,7 @@ def output_options(formats: tuple[str, ...], *, default: str = "human", names: t
     )
 
 
-def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
+def read_options(*, keep_going: bool = False, window: bool = True, sharing: bool = True) -> Decorator:
     """--granularity, --read, --workers, --rate, and where they fit --offset, --length, --keep-going."""
     options = [
         click.option(
@@ -99,6 +100,16 @@ def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
             "--rate", type=Size(), default=0, help="Read at most so many bytes a second of each device, such as 200M."
         ),
     ]
+    if sharing:
+        options.append(
+            click.option(
+                "--force-share",
+                is_flag=True,
+                expose_value=False,
+                callback=_note_sharing,
+                help="Read an image also while a virtual machine writes to it: the result is of no one moment.",
+            )
+        )
     if window:
         options += [
             click.option("--offset", type=Size(), default=0, help="Begin at this byte, such as 1G."),
@@ -113,6 +124,16 @@ def read_options(*, keep_going: bool = False, window: bool = True) -> Decorator:
             )
         )
     return _stack(*options)
+
+
+def _note_sharing(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[_SHARING] = value
+
+
+def is_sharing() -> bool:
+    """Whether the command was given --force-share."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_SHARING))
 
 
 def gather(read_mode: str, granularity: int, workers: int, rate: int, keep_going: bool = False) -> ReadOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from blockdiff.cli.devices import warn_of_other_volume
+from blockdiff.cli.devices import check_sharing, open_named, warn_of_other_volume
 from blockdiff.engine.registry import backend, open_device
 from blockdiff.engine.replicate import LAST, refuse_head
 from blockdiff.engine.target import open_target
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_for_copy(src: str, dst: str, list_file: str | None, **options: bool) -> Iterator[tuple[Any, Any, Any]]:
     """Source, the checked list, and last the target, made or resized to fit."""
+    check_sharing(src)
     with ExitStack() as stack:
-        source = open_device(src)
+        source = open_named(src)
         stack.callback(source.close)
         listed = None
         if list_file is not None:
@@ -37,6 +38,7 @@ def opened_for_copy(src: str, dst: str, list_file: str | None, **options: bool) 
 @contextmanager
 def opened_for_replication(src: str, dst: str, *, base: str, force: bool) -> Iterator[tuple[Any, Any]]:
     """A snapshot, and the image that is to have it too: made where it is missing, else as it is."""
+    check_sharing()
     with ExitStack() as stack:
         for name in (src, dst):
             if not getattr(backend(parse_locator(name).scheme), "SNAPSHOTS", False):

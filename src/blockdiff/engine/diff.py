@@ -83,7 +83,7 @@ class Diff:
 
     @property
     def method(self) -> str:
-        """How the changes are known: ``reflink``, ``reflink+content``, ``fast-diff``, ``byte``, ``chain`` or ``content``."""
+        """How the changes are known: ``reflink``, ``reflink+content``, ``content``, or as the storage tells."""
         return self._tracked.method if self._tracked is not None else self._wanted
 
     def _resolve(self, method: str, require: str | None) -> str:

@@ -94,10 +94,8 @@ def test_allocation_as_qemu_img_map_says(image):
     expected = []
     for start, length, _, _, zero, data in qcow2.mapped(image):
         kind = Kind.HOLE if not data else Kind.ZERO if zero else Kind.DATA
-        if expected and expected[-1][2] == kind:
-            start, before, _ = expected.pop()
-            length += before
-        expected.append((start, length, kind))
+        first = expected.pop()[0] if expected and expected[-1][2] == kind else start
+        expected.append((first, start + length - first, kind))
     assert found == expected
     data = qcow2.content(image)
     assert all(kind == Kind.DATA or not any(data[offset : offset + length]) for offset, length, kind in found)

@@ -1,4 +1,7 @@
-"""Disk images of virtual machines, through a qemu-nbd of our own: qcow2, VMDK, VHDX, VDI and VHD (``vpc:``)."""
+"""Disk images of virtual machines, through a qemu-nbd of our own: qcow2, VMDK, VHDX, VDI and VHD (``vpc:``).
+
+A URL with ``bitmap=`` is a source: it lists what a dirty bitmap of a qcow2 image says, and holds no data.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blockdiff.backends.image.device import ImageDevice
+    from blockdiff.backends.image.source import ImageSource
     from blockdiff.locator import Locator
+    from blockdiff.snapshot import SnapshotPair
+
+SHARES = True  # open_device takes force_share
+
+
+def is_source(locator: Locator) -> bool:
+    """Whether the URL names a bitmap. InvalidInput for one that is malformed."""
+    from blockdiff.backends.image.address import parse_address
+
+    return bool(parse_address(locator).bitmap)
 
 
 def open_device(locator: Locator, **options: Any) -> ImageDevice:
@@ -14,3 +28,10 @@ def open_device(locator: Locator, **options: Any) -> ImageDevice:
     from blockdiff.backends.image import device
 
     return device.open_device(locator, **options)
+
+
+def open_source(base: Locator | None, target: Locator) -> tuple[ImageSource, SnapshotPair]:
+    """As ``source.open_source``."""
+    from blockdiff.backends.image import source
+
+    return source.open_source(base, target)

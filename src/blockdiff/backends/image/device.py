@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.image.address import ImageAddress, parse_address
-from blockdiff.backends.image.opening import OpenImage
+from blockdiff.backends.image.opening import START_LIMIT, OpenImage
 from blockdiff.backends.nbd.address import NbdAddress
 from blockdiff.backends.nbd.device import ALLOCATION, NbdDevice, ask
 from blockdiff.backends.nbd.opening import Opening
@@ -22,23 +23,29 @@ if TYPE_CHECKING:
     from blockdiff.locator import Locator
 
 DEPTH = "qemu:allocation-depth"
-_START_LIMIT = 60.0  # seconds of silence of a server that runs on this machine
 
 
 def open_device(
-    locator: Locator, *, writable: bool = False, create_size: int | None = None, force: bool = False
+    locator: Locator,
+    *,
+    writable: bool = False,
+    create_size: int | None = None,
+    force: bool = False,
+    force_share: bool = False,
 ) -> ImageDevice:
-    """Opens the disk in an image for reading.
+    """Opens the disk in an image for reading; with ``force_share`` also while a virtual machine writes to it.
 
     Raises InvalidInput (no such image, or broken), DeviceBusy (a virtual machine uses it), UnsupportedOperation (for
     writing, encrypted, files that are not followed), SnapshotNotFound, BackendUnavailable (no qemu-nbd), DeviceError.
     """
     del create_size, force
     address = parse_address(locator)
+    if force_share:
+        address = replace(address, force_share=True)
     if writable:
         raise UnsupportedOperation(
-            f"{address} is a {address.format} image, and blockdiff only reads these: to write to the disk inside, export it "
-            f"with qemu-nbd and name its nbd+unix: URL; file:{address.path} means the file itself"
+            f"{address} is a {address.format} image, and blockdiff only reads these: to write to the disk inside, "
+            f"export it with qemu-nbd and name its nbd+unix: URL; file:{address.path} means the file itself"
         )
     image = OpenImage(address)
     try:
@@ -65,7 +72,7 @@ class ImageDevice(NbdDevice):
     tracked_methods = ("chain",)
 
     def __init__(self, image: OpenImage) -> None:
-        where = NbdAddress(socket=image.server.path, timeout=_START_LIMIT)
+        where = NbdAddress(socket=image.server.path, timeout=START_LIMIT)
         try:
             opening = _OwnOpening(where, [ALLOCATION, DEPTH])
         except BlockdiffError as error:

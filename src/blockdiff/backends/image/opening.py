@@ -1,4 +1,4 @@
-"""Opens an image: its files, the right server, the snapshot and the bitmap that the URL names; and says what is wrong."""
+"""Opens an image: its files, the right server, the snapshot and the bitmap that the URL names."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from blockdiff.backends.image.address import ImageAddress
     from blockdiff.backends.image.qcow2 import Bitmap, ImageSnapshot
+
+
+START_LIMIT = 60.0  # seconds of silence of a server that runs on this machine
 
 
 class OpenImage:
@@ -105,7 +108,7 @@ def _refuse_cut_off(layers: list[Layer]) -> None:
 
 
 def _size(top: Layer, snapshot: ImageSnapshot | None, address: ImageAddress) -> int:
-    """QEMU shows a snapshot with the size that the image has now. UnsupportedOperation where that cuts something off."""
+    """QEMU shows a snapshot with the image's size of now. UnsupportedOperation where that cuts something off."""
     if snapshot is None or not snapshot.size:
         return top.size
     if snapshot.size > top.size:
@@ -130,7 +133,7 @@ def _find_snapshot(top: Layer, address: ImageAddress) -> ImageSnapshot:
 
 
 def _find_bitmap(top: Layer, address: ImageAddress) -> Bitmap:
-    """One of the image itself: QEMU would take one of a backing file too, which knows nothing of this image's writes."""
+    """One of the image itself: QEMU takes one of a backing file too, which knows nothing of this image's writes."""
     assert top.header is not None
     found = list(qcow2.bitmaps(top.read, top.header, top.url))
     for bitmap in found:

@@ -1,7 +1,7 @@
 """Finds qcow2 files that were cut off. QEMU reads what is missing as zeroes, without a word.
 
-Each cluster of a file has a reference count. Where the last one that has any lies behind the end of the file, the tables
-that lead to the data are walked: clusters that nobody uses, as a crash leaves them, may be missing.
+Each cluster of a file has a reference count. Where the last one that has any lies behind the end of the file, the
+tables that lead to the data are walked: clusters that nobody uses, as a crash leaves them, may be missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def refuse_cut_off(layer: Layer, length: int) -> None:
         return
     if any(at >= length for at in _used(layer, words.l1_table, words.l1_entries, words.extended)):
         raise InvalidInput(
-            f"{layer.url} is cut off: it has {length} bytes, and some of its data lies behind them (qemu-img check says more)"
+            f"{layer.url} is cut off: it has {length} bytes, and some of its data lies behind them "
+            "(qemu-img check says more)"
         )
 
 
@@ -55,7 +56,7 @@ def _last_used(layer: Layer, table: int, clusters: int, order: int) -> int:
     return 0
 
 
-def _used(layer: Layer, l1_table: int, entries: int, extended: bool) -> Iterator[int]:  # noqa: FBT001 - as the header says
+def _used(layer: Layer, l1_table: int, entries: int, extended: bool) -> Iterator[int]:
     """Where each table and each cluster of data begins."""
     assert layer.header is not None
     cluster = layer.header.cluster

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--from-scratch", is_flag=True, help="Make the target all zero first, then check that the allocated blocks are all."
 )
 @go_options((FORCE, *OURS))
-@read_options(window=False)
+@read_options(window=False, sharing=False)
 @output_options(REPORT_FORMATS, names=("--output-format",))
 def command(
     source_device_path: str,
