@@ -69,9 +69,7 @@ def test_missing_or_twice(image):
     with pytest.raises(InvalidInput, match="name it alone"):
         listed(f"{image}?bitmap=b, ü", f"{image}?bitmap=b, ü")
     with pytest.raises(UnsupportedOperation, match="not about a snapshot"):
-        listed(f"{image}?bitmap=b, ü&snapshot=1") if run(
-            "qemu-img", "snapshot", "-c", "s", image
-        ) == "" else None
+        listed(f"{image}?bitmap=b, ü&snapshot=1") if run("qemu-img", "snapshot", "-c", "s", image) == "" else None
 
 
 def test_the_bitmap_of_a_backing_file_knows_nothing_of_the_overlay(image, tmp_path):
@@ -136,6 +134,7 @@ def test_a_change_meanwhile_is_an_error(image):
 
 def test_nothing_is_left_open(image):
     before = len(os.listdir("/proc/self/fd"))
+    source = None
     for _ in range(3):
         source, pair = open_source(None, f"{image}?bitmap=b, ü")
         list(source.records(pair))
@@ -144,4 +143,5 @@ def test_nothing_is_left_open(image):
             open_source(None, f"{image}?bitmap=none")
         with open_device(image):
             pass
+    del source
     assert len(os.listdir("/proc/self/fd")) == before

@@ -6,18 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.image.address import ImageAddress, parse_address
-from blockdiff.backends.image.opening import START_LIMIT, OpenImage
-from blockdiff.backends.nbd.address import NbdAddress
+from blockdiff.backends.image.opening import OpenImage, open_own
 from blockdiff.backends.nbd.device import ALLOCATION, NbdDevice, ask
-from blockdiff.backends.nbd.opening import Opening
-from blockdiff.errors import BlockdiffError, DeviceError, UnsupportedOperation
+from blockdiff.errors import DeviceError, UnsupportedOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
     from blockdiff._fast import Extents
-    from blockdiff._nbd import Session
     from blockdiff.backends.image.chain import ChainChanges
     from blockdiff.engine.device import Device
     from blockdiff.locator import Locator
@@ -55,13 +52,6 @@ def open_device(
         raise
 
 
-class _OwnOpening(Opening):
-    """Our own server does not come back: a lost connection is an error at once."""
-
-    def session(self, *, resume: bool = True) -> Session:
-        return super().session(resume=False)
-
-
 class ImageDevice(NbdDevice):
     """The disk in an image, at its present state or at an internal snapshot. Reading only; units are bytes.
 
@@ -72,12 +62,7 @@ class ImageDevice(NbdDevice):
     tracked_methods = ("chain",)
 
     def __init__(self, image: OpenImage) -> None:
-        where = NbdAddress(socket=image.server.path, timeout=START_LIMIT)
-        try:
-            opening = _OwnOpening(where, [ALLOCATION, DEPTH])
-        except BlockdiffError as error:
-            raise image.failure(str(error)) from error
-        super().__init__(opening)
+        super().__init__(open_own(image, [ALLOCATION, DEPTH]))
         self.image: OpenImage | None = image
         self.url, self.address = str(image.address), image.address  # type: ignore[assignment]
         self.size = min(self.size, image.size) if image.snapshot is not None else self.size

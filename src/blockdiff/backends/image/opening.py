@@ -11,16 +11,19 @@ from blockdiff.backends.image import qcow2
 from blockdiff.backends.image.layer import Layer, close_layers, node_of, open_layers
 from blockdiff.backends.image.server import ImageServer
 from blockdiff.backends.image.whole import refuse_cut_off
-from blockdiff.errors import DeviceBusy, DeviceError, SnapshotNotFound, UnsupportedOperation
+from blockdiff.backends.nbd.address import NbdAddress
+from blockdiff.backends.nbd.opening import Opening
+from blockdiff.errors import BlockdiffError, DeviceBusy, DeviceError, SnapshotNotFound, UnsupportedOperation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from blockdiff._nbd import Session
     from blockdiff.backends.image.address import ImageAddress
     from blockdiff.backends.image.qcow2 import Bitmap, ImageSnapshot
 
 
-START_LIMIT = 60.0  # seconds of silence of a server that runs on this machine
+_LIMIT = 60.0  # seconds of silence of a server that runs on this machine
 
 
 class OpenImage:
@@ -99,6 +102,21 @@ class OpenImage:
         if self.bitmap is not None:
             options += ["--bitmap", self.bitmap.name]
         return options
+
+
+class OwnOpening(Opening):
+    """Our own server does not come back: a lost connection is an error at once."""
+
+    def session(self, *, resume: bool = True) -> Session:
+        return super().session(resume=False)
+
+
+def open_own(image: OpenImage, contexts: list[str]) -> OwnOpening:
+    """Connects to the image's server. Raises what was wrong with the image, as its server said it."""
+    try:
+        return OwnOpening(NbdAddress(socket=image.server.path, timeout=_LIMIT), contexts)
+    except BlockdiffError as error:
+        raise image.failure(str(error)) from error
 
 
 def _refuse_cut_off(layers: list[Layer]) -> None:

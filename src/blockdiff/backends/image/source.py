@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blockdiff.backends.image.address import parse_address
-from blockdiff.backends.image.opening import START_LIMIT, OpenImage
+from blockdiff.backends.image.opening import OpenImage, open_own
 from blockdiff.backends.nbd.address import BITMAP, NbdAddress
 from blockdiff.backends.nbd.source import NbdSource
-from blockdiff.errors import BlockdiffError, DeviceError, InvalidInput
+from blockdiff.errors import DeviceError, InvalidInput
 from blockdiff.snapshot import Snapshot, SnapshotPair
 
 if TYPE_CHECKING:
@@ -38,13 +38,16 @@ class ImageSource(NbdSource):
     """Lists what was written to the image since its bitmap was made. It ends the image's server with itself."""
 
     def __init__(self, image: OpenImage) -> None:
-        self._image = image
-        where = NbdAddress(socket=image.server.path, timeout=START_LIMIT, context=BITMAP + image.address.bitmap)
-        try:
-            super().__init__(where)
-        except BlockdiffError as error:
-            raise image.failure(str(error)) from error
-        self.url = str(image.address)
+        self._image, self.url = image, str(image.address)
+        context = BITMAP + image.address.bitmap
+        self._address = NbdAddress(socket=image.server.path, context=context)
+        opening = open_own(image, [context])
+        self._export, self.size = opening.export, opening.export.size
+        if context not in self._export.contexts:
+            opening.close()
+            raise DeviceError("qemu-nbd does not tell it", url=self.url, action="open")
+        self._session = opening.session()
+        self.warnings: list[str] = []
 
     def records(self, pair: SnapshotPair, *, start: int = 0, limit: int = 0) -> Iterator[Record]:
         """As NbdSource's. DeviceError where the image changed meanwhile."""
