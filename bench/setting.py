@@ -35,6 +35,11 @@ class Setting:
         """Of a full image."""
         return min(self.size, 256 * MIB) if self.quick else self.size
 
+    @property
+    def image_size(self) -> int:
+        """Of a full image of a virtual machine."""
+        return self.rbd_size
+
 
 def flag(name: str) -> bool:
     return os.environ.get(name, "").lower() not in {"", "0", "no", "false"}

@@ -67,6 +67,12 @@ RBD_DIFF, RBD_WHOLE, RBD_BINDING = "rbd diff", "rbd diff --whole-object", "Pytho
 RBD_QEMU, RBD_TO_NULL, RBD_TO_FILE = "qemu-img compare rbd:", "rbd export to /dev/null", "rbd export"
 RBD_PIPE = "rbd export-diff, import-diff"
 
+IMAGE_FULL = "qcow2: verify two full images, hot"
+IMAGE_RAW = "qcow2: verify a full image and a raw disk, hot"
+IMAGE_SPARSE = "qcow2: verify two sparse images, hot"
+IMAGE_CHAIN = "qcow2: what an overlay changed, hot"
+IMAGE = (IMAGE_FULL, IMAGE_RAW, IMAGE_SPARSE, IMAGE_CHAIN)
+
 CSI_STREAM = "csi: a stream over gRPC and TLS"
 CSI_RELAY = "csi: the same through a driver's socket"
 CSI_MANY = "csi: a long stream over gRPC and TLS"
@@ -104,6 +110,10 @@ TARGETS = (
     Target(RBD_SUMS, "wire", "", 0.05),
     Target(RBD_THIN_PAIR, "wall", RBD_QEMU, 10.0),
     Target(RBD_READ, "wall", RBD_TO_NULL, 1.1),
+    Target(IMAGE_FULL, "wall", "qemu-img compare", 1.3),
+    Target(IMAGE_RAW, "wall", "qemu-img compare", 1.3),
+    Target(IMAGE_SPARSE, "cpu", "qemu-img compare", 3.0),
+    Target(IMAGE_CHAIN, "wall", READING, 5.0),
     Target(CSI_STREAM, "rate", "", 5.0),
     Target(CSI_STREAM, "wall", CSI_PLAIN, 5.0),
     Target(CSI_RELAY, "rate", "", 5.0),
@@ -120,6 +130,7 @@ ORDER = (
     *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
     *SCHEDULES,
     *RBD,
+    *IMAGE,
     *CSI,
 )
 

@@ -64,7 +64,7 @@ class ImageDevice(NbdDevice):
     def __init__(self, image: OpenImage) -> None:
         super().__init__(open_own(image, [ALLOCATION, DEPTH]))
         self.image: OpenImage | None = image
-        self.url, self.address = str(image.address), image.address  # type: ignore[assignment]
+        self.url, self.address = str(image.address), image.address
         self.size = min(self.size, image.size) if image.snapshot is not None else self.size
         self.snapshot = image.snapshot.name if image.snapshot is not None else ""
         self.layers = [(layer.key, layer.format, layer.size) for layer in image.layers]
@@ -72,7 +72,7 @@ class ImageDevice(NbdDevice):
         self.made_of = [f"{file.url} ({file.format})" for file in image.files()]
 
     @property
-    def identity(self) -> tuple[Any, ...]:  # type: ignore[override]
+    def identity(self) -> tuple[Any, ...]:
         """Equal for two names of one image at one state."""
         return ("image", *self.layers[0][0], self.image_snapshot_id())
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Read = Callable[[int, int], bytes]
 
 MAGIC = b"QFI\xfb"
-_HEADER = struct.Struct(">4sIQIIQIIQQIIQ")  # up to snapshots_offset
+_HEADER = struct.Struct(">4xIQIIQIIQQIIQ")  # the magic, then up to snapshots_offset
 _FEATURES = struct.Struct(">QQQII")  # version 3: incompatible, compatible, autoclear, refcount_order, header_length
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
 _BITMAPS = struct.Struct(">IIQQ")
@@ -67,9 +67,10 @@ class Header:
 
 def parse_header(read: Read, url: str) -> Header:
     """The header of a file; ``read(offset, length)`` gives what is there. InvalidInput says what is wrong."""
-    fixed = _unpack(_HEADER, read(0, _HEADER.size), url, "its header")
-    magic, version, backing_at, backing_length, cluster_bits, size, crypt = fixed[:7]
-    if magic != MAGIC:
+    head = read(0, _HEADER.size)
+    fixed = _unpack(_HEADER, head, url, "its header")
+    version, backing_at, backing_length, cluster_bits, size, crypt = fixed[:6]
+    if head[:4] != MAGIC:
         raise InvalidInput(f"{url} is no qcow2 image: its first bytes are others")
     if version not in (2, 3):
         raise InvalidInput(f"{url} is of qcow2 version {version}; known are 2 and 3")
@@ -94,8 +95,8 @@ def parse_header(read: Read, url: str) -> Header:
         backing_format=extensions.get(_BACKING_FORMAT, b"").decode("ascii", "replace"),
         has_data_file=bool(incompatible & _DATA_FILE),
         data_file=extensions.get(_DATA_NAME, b""),
-        snapshot_count=fixed[11],
-        snapshots_offset=fixed[12],
+        snapshot_count=fixed[10],
+        snapshots_offset=fixed[11],
         bitmaps=bitmaps,
     )
 
@@ -115,11 +116,13 @@ def header_words(read: Read, url: str) -> Words:
     """The places of the tables. The header was parsed before."""
     fixed = _unpack(_HEADER, read(0, _HEADER.size), url, "its header")
     incompatible, order = 0, 4
-    if fixed[1] == 3:
+    if fixed[0] == 3:
         incompatible, _, _, order, _ = _unpack(_FEATURES, read(72, _FEATURES.size), url, "its header")
     if order > 6:
         raise InvalidInput(f"{url} is broken: its reference counts have 2^{order} bits")
-    return Words(*fixed[7:11], order, bool(incompatible & _EXTENDED))
+    l1_entries, l1_table, refcount_table, refcount_clusters = fixed[6:10]
+    extended = bool(incompatible & _EXTENDED)
+    return Words(l1_entries, l1_table, refcount_table, refcount_clusters, order, extended)
 
 
 def snapshots(read: Read, header: Header, url: str) -> Iterator[ImageSnapshot]:

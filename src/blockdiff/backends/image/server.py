@@ -48,9 +48,12 @@ class ImageServer:
         self._thread = threading.Thread(target=self._run, args=(command, listener, tuple(fds)), daemon=True)
         self._thread.start()
         self._started.wait()
+        self._raise_trouble()
+
+    def _raise_trouble(self) -> None:
         if self._trouble is not None:
             self.stop()
-            raise DeviceError(f"qemu-nbd cannot be started: {self._trouble}", url=url, action="open")
+            raise DeviceError(f"qemu-nbd cannot be started: {self._trouble}", url=self._url, action="open")
 
     @property
     def path(self) -> str:
@@ -82,7 +85,7 @@ class ImageServer:
             with listener:
                 self._process = process = subprocess.Popen(
                     command,
-                    stdin=listener,
+                    stdin=listener.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     pass_fds=fds,
@@ -96,7 +99,7 @@ class ImageServer:
             self._started.set()
         assert process.stderr is not None
         with process.stderr:
-            while piece := process.stderr.read1():
+            while piece := os.read(process.stderr.fileno(), 4096):
                 self._words = (self._words + piece)[-_MAX_WORDS:]
         process.wait()
 
