@@ -118,7 +118,7 @@ def test_programs_that_do_not_know_bitmaps_void_them(image):
 def test_a_server_that_is_killed(image):
     source, pair = open_source(None, f"{image}?bitmap=b, ü")
     source._image.server._process.kill()
-    until(lambda: not source._image.server.running(), "it runs on")
+    until(source._image.server.ended, "it runs on")
     with pytest.raises(DeviceError):
         list(source.records(pair))
     source.close()

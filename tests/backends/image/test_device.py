@@ -262,7 +262,7 @@ def test_a_killed_server_is_an_error_in_its_middle(image):
         assert read(device, 0, 512) == b"\1" * 512
         server = device.image.server
         server._process.kill()
-        until(lambda: not server.running(), "it runs on")
+        until(server.ended, "it runs on")
         with pytest.raises(DeviceError, match="qemu-nbd"):
             read(device)
         with pytest.raises(DeviceError, match="qemu-nbd"):
@@ -293,7 +293,7 @@ def test_clones_share_the_server_and_the_last_one_ends_it(image):
     device.close()
     assert read(twin, 0, 512) == b"\1" * 512
     twin.close()
-    until(lambda: not server.running(), "it runs on")
+    until(server.ended, "it runs on")
 
 
 def test_the_same_image_is_not_compared_with_itself(image, tmp_path):

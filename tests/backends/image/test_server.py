@@ -92,7 +92,7 @@ def test_it_outlives_the_thread_that_asked_for_it(layers):
     thread.join()
     try:
         assert greeting(made[0]) == b"NBDMAGICIHAVEOPT"
-        assert made[0].running()
+        assert not made[0].ended()
     finally:
         made[0].stop()
 
@@ -126,6 +126,6 @@ def test_what_is_missing_is_named(layers, tmp_path, monkeypatch, tool, package):
 
 def test_its_words_are_kept(layers):
     server = start(layers, "--bitmap", "missing")
-    until(lambda: not server.running(), "it runs on")
+    until(server.ended, "it runs on")
     assert "missing" in server.said()
     server.stop()

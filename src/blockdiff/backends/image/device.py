@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from blockdiff.locator import Locator
 
 DEPTH = "qemu:allocation-depth"
+_BROKEN = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN)
 
 
 def open_device(
@@ -90,7 +92,7 @@ class ImageDevice(NbdDevice):
 
     def explain(self, code: int) -> str:
         """What qemu-nbd said where it has ended."""
-        if self.image is not None and not self.image.server.running():
+        if self.image is not None and code in _BROKEN and self.image.server.ended(1.0):
             return "qemu-nbd, which reads the image, has ended" + (
                 f": {said}" if (said := self.image.server.said()) else ""
             )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _LIMIT = 60.0  # seconds of silence of a server that runs on this machine
+_END = 5.0  # seconds that it may take to end when it has broken a connection
 
 
 class OpenImage:
@@ -82,7 +83,8 @@ class OpenImage:
 
     def failure(self, why: str, *, action: str = "open") -> Exception:
         """What the server said about its end, in our words; ``why`` where it said nothing."""
-        said = "" if self.server.running() else self.server.said()
+        self.server.ended(_END)
+        said = self.server.said()
         for file in self.files():
             said = said.replace(f"/proc/self/fd/{file.fd}", file.url)
         text = " ".join(line.removeprefix("qemu-nbd: ") for line in said.splitlines()) or why

@@ -62,12 +62,12 @@ class ImageServer:
 
     def said(self) -> str:
         """What it wrote before it ended; empty while it runs."""
-        self._thread.join(_PATIENCE)
-        return "" if self._thread.is_alive() else self._words.decode("utf-8", "backslashreplace").strip()
+        return self._words.decode("utf-8", "backslashreplace").strip() if self.ended() else ""
 
-    def running(self) -> bool:
-        """Whether it is still there."""
-        return self._process is not None and self._process.poll() is None
+    def ended(self, patience: float = 0.0) -> bool:
+        """Whether it has ended. It may be just about to, when a connection breaks: ``patience`` (seconds) waits."""
+        self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def stop(self) -> None:
         """Ends it at once, and lets the socket go. It has nothing to save."""
