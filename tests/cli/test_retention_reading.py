@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,17 @@ def test_what_ceph_made(kind):
     snap = {"id": 1, "name": "auto-v2-daily-202601010000-4", "size": 1, "timestamp": "", "namespace": {"type": kind}}
     (listed,) = read_list(json.dumps([snap]).encode(), "it")
     assert listed.foreign == f"of Ceph itself ({kind})"
+
+
+def test_the_hour_that_clocks_show_twice():
+    shown = ["01:50", "02:50", "02:10", "02:10", "02:55", "03:05"]
+    snaps = [
+        {"id": number, "name": str(number), "size": 1, "timestamp": f"Sun Oct 25 {time}:00 2026"}
+        for number, time in enumerate(shown)
+    ]
+    listed = read_list(json.dumps(snaps).encode(), "it", ZoneInfo("Europe/Berlin"))
+    times = [f"{one.snapshot.created:%H:%M}" for one in listed]
+    assert times == ["23:50", "00:50", "01:10", "01:10", "01:55", "02:05"]
 
 
 def test_old_ceph_knows_no_times():

@@ -131,17 +131,23 @@ def _ours(item: _Item) -> Listed:
 
 
 def _of_rbd(value: list[Any], clock: dt.tzinfo | None) -> list[Listed]:
-    found = []
+    """By id: ids ascend with time, which tells the two hours apart that clocks show twice."""
+    found: list[Listed] = []
+    last: dt.datetime | None = None
     for snap in sorted(msgspec.convert(value, list[_Rbd]), key=lambda snap: snap.id):
         kind = snap.namespace.get("type", "user")
         foreign = "" if kind == "user" else f"of Ceph itself ({kind})"
         holds = "protected in Ceph" if snap.protected in ("true", True) else ""
-        snapshot = Snapshot("", snap.name, str(snap.id), _ctime(snap, clock))
+        made = _ctime(snap, clock)
+        if made and last and made < last <= (second := _ctime(snap, clock, fold=1) or made):
+            made = second
+        last = made or last
+        snapshot = Snapshot("", snap.name, str(snap.id), made)
         found.append(Listed(snapshot, foreign=foreign, holds=holds))
     return found
 
 
-def _ctime(snap: _Rbd, clock: dt.tzinfo | None) -> dt.datetime | None:
+def _ctime(snap: _Rbd, clock: dt.tzinfo | None, fold: int = 0) -> dt.datetime | None:
     """What C's ctime() prints: local time, in English everywhere."""
     if not snap.timestamp:
         return None
@@ -151,7 +157,9 @@ def _ctime(snap: _Rbd, clock: dt.tzinfo | None) -> dt.datetime | None:
             raise ValueError
         month = _MONTHS.index(match[1]) + 1
         day, hour, minute, second, year = map(int, match.groups()[1:])
-        local = dt.datetime(year, month, day, hour, minute, min(second, 59), tzinfo=clock)  # a leap second is 60
+        local = dt.datetime(
+            year, month, day, hour, minute, min(second, 59), tzinfo=clock, fold=fold
+        )  # a leap second is 60
         return local.astimezone(dt.UTC)  # without a zone: that of this machine
     except (ValueError, OverflowError):
         raise msgspec.ValidationError(
