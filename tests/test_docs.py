@@ -94,6 +94,13 @@ def test_the_page_of_snapshot_metadata_has_all_options():
     assert documented - exist == set(), "documented, but the program does not know it"
 
 
+def test_the_page_of_schedules_has_all_options():
+    table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
+    documented = set(re.findall(r"--[\w-]+", " ".join(table.findall((DOCS / "commands/schedule.md").read_text()))))
+    exist = set().union(*(command_options("schedule", name) for name in ("parse", "explain", "convert")))
+    assert exist - {"--help"} == documented
+
+
 def load(name):
     sys.path.insert(0, str(DOCS / "examples"))
     try:

@@ -10,7 +10,7 @@ from blockdiff.errors import InvalidInput
 from blockdiff.retention.keep import KeepCount, known_zone, zone_text
 from blockdiff.schedule import plan
 from blockdiff.schedule.calendar import Daily, Hourly, Minutely, Monthly, Weekly, YearDay, Yearly
-from blockdiff.schedule.chronish import Schedules, parse_schedules
+from blockdiff.schedule.chronish import Schedules, entry_text, parse_schedules
 from blockdiff.schedule.plan import Schedule
 from blockdiff.schedule.rule import Rule
 from blockdiff.schedule.words import quoted
@@ -56,7 +56,7 @@ LANGUAGE = _Snapper()
 
 
 def _rule(one: Schedule, zone: dt.tzinfo) -> Rule:
-    name = str(Schedules([one])) or str(one.to_dict())
+    name = str(one.to_dict()) if one.period is None else f"{one.period}:{entry_text(one)}"
     return Rule(one.calendar, one.place or zone, KeepCount(one.keep), one.destination, one.options, name)
 
 
