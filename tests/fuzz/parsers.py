@@ -67,6 +67,11 @@ JSON = {
 }
 
 
+def _kept(parsed):
+    """The JSON says how many are kept also where that is the default."""
+    return [replace(one, retain=one.keep) for one in parsed.intervals], parsed.policies
+
+
 def _snapsentry_seeds():
     """What is written of policies that its own language makes of rules of another."""
     texts = ("daily:local=7@03:15", "weekly:local=2@Tue/04:00", "daily:local=1@0 weekly:local=3@5 monthly:local=4@28")
@@ -76,14 +81,19 @@ def _snapsentry_seeds():
 
 def _language(name, seeds, **context):
     found, context = language(name), Context(id="8f2c", **context)
-    write = (lambda parsed: parsed.to_json().decode()) if context.json else str
     kinds = "".join(f"-{kind}" for kind, on in (("json", context.json), ("original", context.original)) if on)
-    same = _sorted if name == "snapper" else Parser.same
+    same = {"snapper": _sorted, "openstorage": _kept if context.json else Parser.same}.get(name, Parser.same)
     again = replace(context, original=False)
+
+    def text(parsed):
+        """The JSON; the text says the same."""
+        assert same(found.parse(str(parsed), replace(context, json=False))) == same(parsed), str(parsed)
+        return parsed.to_json().decode()
+
     return Parser(
         f"{name}{kinds}",
         lambda text: found.parse(text, context),
-        write,
+        text if context.json else str,
         seeds,
         same,
         (lambda text: found.parse(text, again)) if name == "snapper" else None,

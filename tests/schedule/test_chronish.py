@@ -87,6 +87,7 @@ def test_unknown_keys_are_ignored_as_in_the_original_only():
     assert str(Schedules.from_json(text, original=True)) == "yearly:local=0@002"
     with pytest.raises(InvalidInput, match="unknown"):
         Schedules.from_json(text)
+    assert str(Schedules.from_json('[{"month": 2, "weekday": 2}]', original=True)) == "yearly:local=0@Feb"
 
 
 def test_what_json_leaves_out():
@@ -105,6 +106,10 @@ def test_what_json_leaves_out():
         ('[{"options": "moon"}]', "moon does not belong to Option values"),
         ('[{"minutely": 1.5}]', "invalid minutely 1.5"),
         ('[{"hour": 1, "zone": "Moon/Sea"}]', 'schedule 0: no time zone "Moon/Sea"'),
+        ('[{"weekday": 1, "day": 2}]', "invalid weekday: a monthly schedule has minute, hour, day"),
+        ('[{"hour": 1, "minutely": 0.5}]', "invalid minutely: a daily schedule has minute, hour"),
+        ('[{"month": 1, "weekday": 2}]', "invalid weekday: a yearly schedule has month and day, or yearday"),
+        ('[{"yearday": 1, "month": 2}]', "invalid yearday: a yearly schedule has month and day, or yearday"),
         ("[" * 100_000, "no JSON"),
     ],
 )

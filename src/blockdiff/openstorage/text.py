@@ -175,9 +175,13 @@ def _yaml(piece: Spot) -> list[Interval]:
         root = yaml.compose(piece.text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise piece.after(mark.index if mark else 0).first(1).wrong(f"no YAML: {error.problem}") from None
+        raise (
+            piece.after(mark.index if mark else 0).first(1).wrong(f"no YAML: {plain(str(error.problem))}", _ITEMS)
+        ) from None
     except yaml.reader.ReaderError as error:
-        raise piece.after(error.position).first(1).wrong("no YAML: a character that it does not allow") from None
+        raise (
+            piece.after(error.position).first(1).wrong("no YAML: a character that it does not allow", _ITEMS)
+        ) from None
     except RecursionError:
         raise (
             piece.stripped().first(1).wrong("no schedule: its YAML is nested too deeply; a list of intervals is wanted")

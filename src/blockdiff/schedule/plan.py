@@ -63,6 +63,18 @@ _RANGES = (
 )
 
 
+_FIELDS = ("minutely", *(limits.name for limits in _RANGES))
+_CLOCK = ("minute", "hour")
+_USED = {
+    Period.MINUTELY: ("minutely",),
+    Period.HOURLY: ("minute",),
+    Period.DAILY: _CLOCK,
+    Period.WEEKLY: (*_CLOCK, "weekday"),
+    Period.MONTHLY: (*_CLOCK, "day"),
+    Period.YEARLY: (*_CLOCK, "day", "month", "yearday"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """``weekday`` counts from Sunday (0), ``month`` and ``day`` and ``yearday`` from 1; ``options`` is a bit mask.
@@ -206,6 +218,17 @@ class Schedule:
             known_zone(self.zone)
         return self
 
+    def plain(self) -> Self:
+        """Itself. Raises InvalidInput for a field that its period has no use for: the original ignores some of them."""
+        if self.period is not None:
+            used = _USED[self.period]
+            extra = [name for name in _FIELDS if getattr(self, name) is not None and name not in used]
+            if extra or (self.yearday is not None and (self.month, self.day) != (None, None)):
+                name = extra[0] if extra else "yearday"
+                use = "month and day, or yearday" if self.period == Period.YEARLY else ", ".join(used)
+                raise InvalidInput(f"invalid {name}: a {self.period} schedule has {use}")
+        return self
+
     # ---- JSON ----
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,7 +254,8 @@ class Schedule:
         fields: dict[str, Any] = {name: getattr(wire, name) for name in wire.__struct_fields__}
         fields["destination"] = Destination.parse(wire.destination)
         fields["options"] = int(Option.parse(wire.options)) if wire.options else 0
-        return cls.make(**fields).checked()
+        found = cls.make(**fields).checked()
+        return found if original else found.plain()
 
 
 def known_zone(name: str) -> str:

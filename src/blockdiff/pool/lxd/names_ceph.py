@@ -63,6 +63,8 @@ def _readings(text: str) -> Iterator[Name]:
     filesystem = ""
     if _TYPES[word] is VolumeType.IMAGE:
         rest, _, filesystem = rest.rpartition("_")
+        if not filesystem:
+            return
     deleted = bare != image
     project, volume = Name.split(_TYPES[word], rest, deleted=deleted)
     yield Name(_TYPES[word], volume, content, project, pool, snapshot, kind, filesystem, deleted).checked()
