@@ -82,6 +82,11 @@ def test_json(value, text):
     assert str(Schedules.from_json(json.dumps([{"destination": "local", "keep": 1, **value}]))) == text
 
 
+def test_the_original_s_32_bits():
+    (one,) = Schedules.from_json('[{"minutely": 0.5299999713897705}]')
+    assert (one.minutely, one.percent) == (0.53, 53)
+
+
 def test_unknown_keys_are_ignored_as_in_the_original_only():
     text = '[{"yearday": 2, "unknown": "key", "zone": "Moon/Sea"}]'
     assert str(Schedules.from_json(text, original=True)) == "yearly:local=0@002"
@@ -106,6 +111,8 @@ def test_what_json_leaves_out():
         ('[{"options": "moon"}]', "moon does not belong to Option values"),
         ('[{"minutely": 1.5}]', "invalid minutely 1.5"),
         ('[{"hour": 1, "zone": "Moon/Sea"}]', 'schedule 0: no time zone "Moon/Sea"'),
+        ('[{"keep": 9223372036854775808}]', "invalid keep"),
+        ('[{"minutely": 0.555}]', "invalid minutely 0.555: whole percents are wanted"),
         ('[{"weekday": 1, "day": 2}]', "invalid weekday: a monthly schedule has minute, hour, day"),
         ('[{"hour": 1, "minutely": 0.5}]', "invalid minutely: a daily schedule has minute, hour"),
         ('[{"month": 1, "weekday": 2}]', "invalid weekday: a yearly schedule has month and day, or yearday"),

@@ -63,6 +63,7 @@ _RANGES = (
 )
 
 
+_TOP = 1 << 63
 _FIELDS = ("minutely", *(limits.name for limits in _RANGES))
 _CLOCK = ("minute", "hour")
 _USED = {
@@ -212,6 +213,8 @@ class Schedule:
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InvalidInput(f"invalid {name} {value}: accepted are {least} to {most}")
+        if not -_TOP <= self.keep < _TOP:
+            raise InvalidInput(f"invalid keep: accepted are {-_TOP} to {_TOP - 1}")
         if self.minutely is not None and not 0 <= self.minutely <= 1:
             raise InvalidInput(f"invalid minutely {self.minutely}: accepted are 0 to 1")
         if self.zone:
@@ -219,15 +222,23 @@ class Schedule:
         return self
 
     def plain(self) -> Self:
-        """Itself. Raises InvalidInput for a field that its period has no use for: the original ignores some of them."""
-        if self.period is not None:
-            used = _USED[self.period]
-            extra = [name for name in _FIELDS if getattr(self, name) is not None and name not in used]
-            if extra or (self.yearday is not None and (self.month, self.day) != (None, None)):
-                name = extra[0] if extra else "yearday"
-                use = "month and day, or yearday" if self.period == Period.YEARLY else ", ".join(used)
-                raise InvalidInput(f"invalid {name}: a {self.period} schedule has {use}")
-        return self
+        """Itself, if its text says all of it. Raises InvalidInput for parts of a percent, and for a field that its
+        period has no use for: the original ignores these.
+        """
+        if self.period is None:
+            return self
+        used = _USED[self.period]
+        extra = [name for name in _FIELDS if getattr(self, name) is not None and name not in used]
+        if self.yearday is not None and (self.month, self.day) != (None, None):
+            extra.append("yearday")
+        if extra:
+            use = "month and day, or yearday" if self.period == Period.YEARLY else ", ".join(used)
+            raise InvalidInput(f"invalid {extra[0]}: a {self.period} schedule has {use}")
+        if self.minutely is None:
+            return self
+        if abs(self.minutely * 100 - self.percent) > 1e-4:
+            raise InvalidInput(f"invalid minutely {self.minutely}: whole percents are wanted, such as 0.25")
+        return replace(self, minutely=self.percent / 100)  # in 64 bits
 
     # ---- JSON ----
 
