@@ -75,6 +75,7 @@ def test_failed_ones_do_not_count_and_go_once_something_newer_is_complete():
     assert gone(points, KeepCount(2)) == ["b"]
     assert reasons(points, KeepCount(2))["b"] == "failed, and c is newer and complete"
     assert gone([point("x", 1, state=State.FAILED)], KeepCount(2)) == []
+    assert gone([point("x", 1, state=State.FAILED), point("y", 1)], KeepCount(2)) == []  # not newer
 
 
 def test_what_is_being_made_is_left_alone():
