@@ -107,6 +107,15 @@ def test_what_is_kept_by_count_has_no_expiry_date():
     assert metadata.to_metadata()["x-snapsentry-snapshot-retention-type"] == "count"
 
 
+def test_an_expiry_that_the_clocks_skip():
+    """March 30 has no 02:30 in Paris: an hour later, and never earlier."""
+    metadata = evaluate(
+        Daily(retention=2, timezone="Europe/Paris", start=dt.time(2, 30)), at("2025-03-28T12:00")
+    ).metadata
+    assert metadata.to_metadata()["x-snapsentry-snapshot-expiry-date-user-tz"] == "2025-03-30T03:30:00+02:00"
+    assert metadata.to_metadata()["x-snapsentry-snapshot-expiry-date"] == "2025-03-30T01:30:00Z"
+
+
 def test_names():
     window = evaluate(DAILY, at("2025-12-21T15:00")).window
     assert snapshot_name("daily", "vol", window.start) == "managed-daily-vol-2025-12-21T14:00:00+01:00"
@@ -175,6 +184,8 @@ def test_the_newest_of_a_list_in_any_order():
     ("status", "counts"),
     [
         ("creating", True),
+        ("Creating", True),
+        ("Backing-Up", True),
         ("backing-up", True),
         ("restoring", True),
         ("error", False),
@@ -190,7 +201,7 @@ def test_states_are_told(status, counts):
     assert found.snapshot == (one if counts else None)
     told = (
         ()
-        if status in ("backing-up", "restoring")
+        if status.lower() in ("backing-up", "restoring")
         else (f"snapshot snap-123 of 2025-12-21T13:00:00+00:00: its state is {status}",)
     )
     assert found.told == told

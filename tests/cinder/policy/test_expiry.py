@@ -40,12 +40,16 @@ def reading(**policies):
     return {"vol": Reading(Policies(**policies), ())}
 
 
-def verdicts(snapshots, volumes=None, **options):
-    return {one.id: (one.expired, one.reason) for one in expire(snapshots, NOW_, volumes or {}, **options)}
+PLAIN = {"vol": Reading(Policies(managed=None), ()), "other": Reading(Policies(managed=None), ())}
+"""Volumes that say nothing of policies."""
 
 
-def gone(snapshots, volumes=None, **options):
-    return [one.id for one in expire(snapshots, NOW_, volumes or {}, **options) if one.expired]
+def verdicts(snapshots, volumes=PLAIN, **options):
+    return {one.id: (one.expired, one.reason) for one in expire(snapshots, NOW_, volumes, **options)}
+
+
+def gone(snapshots, volumes=PLAIN, **options):
+    return [one.id for one in expire(snapshots, NOW_, volumes, **options) if one.expired]
 
 
 def test_the_date_decides():
@@ -78,7 +82,7 @@ def test_the_date_decides():
 )
 @pytest.mark.parametrize(
     "volumes",
-    [{}, reading(daily=Daily()), reading(daily=Daily(retention_type="count", retention=1))],
+    [PLAIN, reading(daily=Daily()), reading(daily=Daily(retention_type="count", retention=1))],
     ids=["", "time", "count"],
 )
 def test_what_cannot_be_read_or_is_not_ours_stays(metadata, volumes):
@@ -104,7 +108,7 @@ def test_those_of_earlier_versions_say_nothing_of_managed():
 
 @pytest.mark.parametrize("status", ["creating", "error", "deleting", "error_deleting", "anything"])
 def test_states_are_told(status):
-    (verdict,) = expire([snapshot(50, -40, status=status)], NOW_, {})
+    (verdict,) = expire([snapshot(50, -40, status=status)], NOW_, PLAIN)
     assert verdict == ("daily-50", False, f"its state is {status}: it does not count", True)
 
 
@@ -119,10 +123,12 @@ def test_count():
     every = [snapshot(age, retention_type="count") for age in (3, 1, 2, 5, 4)]
     other = [snapshot(age, retention_type="count", kind="weekly") for age in (8, 15)]
     other.append(snapshot(99, retention_type="count", volume="other", id="other"))
-    volumes = reading(daily=Daily(retention=3, retention_type="count"), weekly=Weekly(retention_type="count"))
+    volumes = PLAIN | reading(daily=Daily(retention=3, retention_type="count"), weekly=Weekly(retention_type="count"))
     found = verdicts([*every, *other], volumes)
     assert found["daily-3"] == (False, "kept by the daily policy, newest 3")
     assert found["daily-4"] == (True, "older than what the daily policy, newest 3 keeps")
+    other_found = next(one for one in expire(other, NOW_, volumes) if one.id == "other")
+    assert other_found.wrong
     assert found["other"] == (False, "it is kept by count, and no policy of its volume says how many")
     assert [name for name, (expired, _) in found.items() if expired] == ["daily-5", "daily-4"]
 
@@ -177,14 +183,42 @@ def test_a_policy_that_cannot_be_read_holds_all(key):
 
 def test_protected_and_order():
     every = [snapshot(9, -2), snapshot(8, -1), snapshot(7, -1)]
-    found = expire(every, NOW_, {}, protected={"daily-8": "the base of the next copy"})
-    assert [one.id for one in found] == ["daily-9", "daily-8", "daily-7"]
+    found = expire(every, NOW_, PLAIN, protected={"daily-8": "the base of the next copy"})
+    assert [(one.id, one.expired) for one in found] == [("daily-9", True), ("daily-8", False), ("daily-7", True)]
     assert found[1] == ("daily-8", False, "the base of the next copy", False)
 
 
 def test_a_protected_one_that_is_not_there():
     with pytest.raises(InvalidInput, match="'x' is to be protected, but is not among the snapshots"):
         expire([], NOW_, {}, protected={"x": "why"})
+
+
+def test_a_volume_that_is_not_given_keeps_all():
+    """It may have a policy that keeps them: nobody has looked."""
+    every = [snapshot(9, -2), snapshot(8, 1), snapshot(7, retention_type="count")]
+    found = expire(every, NOW_, {})
+    unknown = "its volume is not among those given: what its policy keeps is not known"
+    assert found == [
+        ("daily-9", False, unknown, True),
+        ("daily-8", False, "it expires at 2025-12-22T12:00:00Z", False),
+        ("daily-7", False, unknown, True),
+    ]
+
+
+def test_a_volume_that_is_gone_for_sure():
+    every = [snapshot(9, -2), snapshot(8, 1), snapshot(7, retention_type="count"), snapshot(6, -1, volume="other")]
+    assert verdicts(every, {}, gone={"vol"}) == {
+        "daily-9": (True, "it expired at 2025-12-19T12:00:00Z"),
+        "daily-8": (False, "it expires at 2025-12-22T12:00:00Z"),
+        "daily-7": (False, "it is kept by count, and no policy of its volume says how many"),
+        "daily-6": (False, "its volume is not among those given: what its policy keeps is not known"),
+    }
+    with pytest.raises(InvalidInput, match="the volume 'vol' is said to be gone, but is given"):
+        expire(every, NOW_, PLAIN, gone=["vol"])
+
+
+def test_letters_of_a_state():
+    assert gone([snapshot(9, -2, status="Available")]) == ["daily-9"]
 
 
 def test_given_twice():

@@ -17,7 +17,7 @@ from blockdiff.retention import KeepCount, verdict
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from blockdiff.cinder.policy.model import Policy
     from blockdiff.cinder.policy.reading import Reading
@@ -48,14 +48,19 @@ def expire(
     now: dt.datetime,
     volumes: Mapping[str, Reading],
     *,
+    gone: Collection[str] = (),
     protected: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
     """A verdict for each snapshot, in the order given.
 
-    ``volumes`` has for the id of a volume what its metadata says of policies; of a volume that is not there the expiry
-    dates alone decide, so leave none out that exists. ``protected`` ids stay, each with the reason. Raises InvalidInput
-    for an id that is given twice, and for a protected one that is not there.
+    ``volumes`` has for the id of a volume what its metadata says of policies. Snapshots of a volume that is not there
+    stay, as nobody knows what keeps them; of those in ``gone``, which exist no more for sure, the dates alone decide.
+    ``protected`` ids stay, each with the reason. Raises InvalidInput for an id that is given twice, for a volume that
+    is given and gone, and for a protected id that is not there.
     """
+    gone = frozenset(gone)
+    if both := sorted(gone & volumes.keys()):
+        raise InvalidInput(f"the volume {both[0]!r} is said to be gone, but is given")
     every = _by_id(snapshots)
     now = instant(now)
     found: dict[str, Verdict] = {}
@@ -67,7 +72,8 @@ def expire(
         else:
             series.setdefault((one.volume, judged.metadata.kind), []).append(judged)
     for (volume, kind), members in series.items():
-        found |= _series(members, now, kind, volumes.get(volume))
+        why = _doubt(kind, volumes.get(volume), gone=volume in gone)
+        found |= _held(members, now, why) if why else _series(members, now, kind, volumes.get(volume))
     for name, why in (protected or {}).items():
         if name not in found:
             raise InvalidInput(f"{name!r} is to be protected, but is not among the snapshots")
@@ -100,11 +106,28 @@ def _judged(one: StoredSnapshot, now: dt.datetime) -> Verdict | _Candidate:
     return _Candidate(one, metadata)
 
 
+def _doubt(kind: str, reading: Reading | None, *, gone: bool) -> str:
+    """Why nobody can say what the policy of a volume keeps; empty if it can be said."""
+    if reading is None:
+        return "" if gone else "its volume is not among those given: what its policy keeps is not known"
+    return f"the {kind} policy of its volume cannot be read" if reading.doubtful(kind) else ""
+
+
+def _held(members: Sequence[_Candidate], now: dt.datetime, why: str) -> dict[str, Verdict]:
+    """All stay; those that would have to be asked about are told."""
+    return {one.snapshot.id: _early(one, now) or Verdict(one.snapshot.id, False, why, True) for one in members}
+
+
+def _early(one: _Candidate, now: dt.datetime) -> Verdict | None:
+    """That its date has not come; None if it has, or if there is none."""
+    expiry = one.metadata.expiry
+    if expiry is None or now >= instant(expiry):
+        return None
+    return Verdict(one.snapshot.id, False, f"it expires at {rfc3339(expiry)}")
+
+
 def _series(members: Sequence[_Candidate], now: dt.datetime, kind: str, reading: Reading | None) -> dict[str, Verdict]:
     """The verdicts for all snapshots of one volume and one kind of policy."""
-    if reading is not None and reading.doubtful(kind):
-        why = f"the {kind} policy of its volume cannot be read"
-        return {one.snapshot.id: Verdict(one.snapshot.id, False, why, True) for one in members}
     policy: Policy | None = getattr(reading.policies, kind) if reading else None
     kept = _kept(members, now, policy, active=reading is not None and policy in reading.policies.active)
     return {one.snapshot.id: _verdict(one, now, policy, kept) for one in members}
@@ -125,8 +148,8 @@ def _kept(
 
 def _verdict(one: _Candidate, now: dt.datetime, policy: Policy | None, said: Mapping[str, verdict.Verdict]) -> Verdict:
     name, expiry = one.snapshot.id, one.metadata.expiry
-    if expiry is not None and now < instant(expiry):
-        return Verdict(name, False, f"it expires at {rfc3339(expiry)}")
+    if early := _early(one, now):
+        return early
     if name in said and not said[name].expired:
         return Verdict(name, False, said[name].reason)
     by_count = policy is not None and policy.retention_type == COUNT
