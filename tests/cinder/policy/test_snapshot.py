@@ -115,6 +115,15 @@ def test_other_values_that_cannot_be_read(key, text):
         SnapshotMetadata.parse(WRITTEN | {key: text})
 
 
+@pytest.mark.parametrize("key", [*WRITTEN, "x-snapsentry-snapshot-retention-type"])
+@pytest.mark.parametrize("given", [7, True, None, ["true"], dt.datetime(2020, 1, 1, tzinfo=dt.UTC)], ids=repr)
+def test_values_that_are_no_text(key, given):
+    """As JSON or YAML might give them: an error, and so the snapshot stays."""
+    with pytest.raises(InvalidInput, match=f"^{key}: invalid value .*; must be a text$"):
+        SnapshotMetadata.parse(WRITTEN | {key: given})
+    assert SnapshotMetadata.parse(WRITTEN | {"other": given}).expiry == EXPIRY
+
+
 def test_twice_in_other_letters():
     with pytest.raises(InvalidInput, match=f"{DATE}: it is given twice"):
         SnapshotMetadata.parse(WRITTEN | {DATE.upper(): "2020-01-01T00:00:00Z"})

@@ -75,7 +75,7 @@ class SnapshotMetadata:
         return found if self.retention_type == value.TIME else found | {RETENTION_TYPE: self.retention_type}
 
     @classmethod
-    def parse(cls, metadata: Mapping[str, str]) -> Self:
+    def parse(cls, metadata: Mapping[str, object]) -> Self:
         """What the metadata of a snapshot says. Raises InvalidInput with the key of what cannot be read.
 
         Of two expiry dates that differ the later one holds.
@@ -123,12 +123,16 @@ def _minutes(time: dt.datetime) -> int:
     return int((time.utcoffset() or dt.timedelta()) / dt.timedelta(minutes=1))
 
 
-def _texts(metadata: Mapping[str, str]) -> dict[str, str]:
+def _texts(metadata: Mapping[str, object]) -> dict[str, str]:
     """The keys in small letters."""
     found: dict[str, str] = {}
     for key, text in metadata.items():
         name = key.lower()
-        if name.startswith(PREFIX) and found.setdefault(name, text) != text:
+        if not name.startswith(PREFIX):
+            continue
+        if not isinstance(text, str):
+            raise InvalidInput(f"{name}: invalid value {value.shown(repr(text))[1:-1]}; must be a text")
+        if found.setdefault(name, text) != text:
             raise InvalidInput(f"{name}: it is given twice, {value.shown(found[name])} and {value.shown(text)}")
     return found
 
