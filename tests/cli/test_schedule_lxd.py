@@ -49,7 +49,47 @@ def test_original():
     assert done.stdout.splitlines() == [
         "Fri 2024-05-03 12:01 UTC  *-5 * * * *",
         "Fri 2024-05-03 12:02 UTC  *-5 * * * *",
+        "never                     0 0 30 2 *",
     ]
+
+
+def test_what_is_never_due_is_listed():
+    words = ("schedule", "explain", *LXD, "--original")
+    text = "0 0 30 2 *, @daily, @never, @never"
+    done = json.loads(blockdiff(*words, "-o", "json", "--next", "1", text, expect=0).stdout)
+    assert done["never"] == ["0 0 30 2 *", "@never"]
+    assert blockdiff(*words, "0 0 30 2 *", expect=0).stdout == "never  0 0 30 2 *\n"
+    days = ("--since", "2026-01-01", "--until", "2026-01-02")
+    assert blockdiff(*words, *days, text, expect=0).stdout.splitlines() == [
+        "due Fri 2026-01-02 00:00 UTC  @daily",
+        "not due                       0 0 30 2 *",
+        "not due                       @never",
+    ]
+    policy = "x-snapsentry-managed=true\nx-snapsentry-daily-enabled=true\nx-snapsentry-weekly-enabled=false"
+    done = blockdiff("schedule", "explain", "--language", "snapsentry", "--next", "1", "-o", "json", policy, expect=0)
+    assert json.loads(done.stdout)["never"] == ["weekly"]
+
+
+def test_a_configuration_as_it_is_printed():
+    text = "  snapshots.expiry: 2w\n  snapshots.schedule: '@daily'\n"
+    done = blockdiff("schedule", "parse", *LXD, "-", stdin=text, expect=0)
+    assert done.stdout == "snapshots.schedule: '@daily'\nsnapshots.expiry: '2w'\n"
+
+
+@pytest.mark.parametrize("to", ["snapper", "lxd", "snapsentry", "openstorage"])
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("lxd", "snapshots.expiry: 7d"),
+        ("lxd", "@never"),
+        ("lxd", "snapshots.schedule: '@never'\nsnapshots.expiry: 7d"),
+        ("snapsentry", "x-snapsentry-managed=true\nx-snapsentry-daily-enabled=false"),
+    ],
+)
+def test_what_has_no_rule_is_not_converted_to_nothing(source, text, to):
+    done = blockdiff("schedule", "convert", "--from", source, "--to", to, text, expect=2)
+    assert done.stdout == ""
+    assert f"nothing in the text is ever due, so {to} would say nothing of it" in done.stderr
 
 
 def test_convert():

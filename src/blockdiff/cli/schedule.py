@@ -11,7 +11,7 @@ import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
 from blockdiff.errors import InvalidInput
-from blockdiff.schedule.language import LANGUAGES, Context, language
+from blockdiff.schedule.language import LANGUAGES, Context, language, never_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,9 +107,11 @@ def convert(text: str, source: str, target: str, keep: str | None, output: str, 
     from blockdiff.retention.text import parse_retention
     from blockdiff.schedule.convert import convert as converted
 
-    kept = None if keep is None else parse_retention(keep)
-    rules = _parsed(text, source, _context(**asked)).rules()
-    if kept is not None:
+    rules = (found := _parsed(text, source, _context(**asked))).rules()
+    if not rules and str(found):
+        raise InvalidInput(f"nothing in the text is ever due, so {target} would say nothing of it: give a schedule")
+    if keep is not None:
+        kept = parse_retention(keep)
         rules = [replace(rule, keep=kept) for rule in rules]
     _write(converted(rules, language(target)), output)
     return 0
@@ -156,15 +158,15 @@ def explain(
     if since is not None and (at is not None or count is not None):
         raise click.UsageError("--since asks what is due now, --at and --next ask what comes: not both")
     context = _context(**asked)
-    rules = _parsed(text, language, context).rules()
+    rules = (found := _parsed(text, language, context)).rules()
     shown = context.zone if asked["zone"] else None
     if since is None:
-        _explain_next(rules, _time(at, context.zone), count or 10, shown, output)
+        _explain_next(rules, never_due(found), _time(at, context.zone), count or 10, shown, output)
     else:
         begin, end = _time(since, context.zone), _time(until, context.zone)
         if begin > end:
             raise InvalidInput(f"--since {begin.isoformat()} is later than --until {end.isoformat()}")
-        _explain_due(rules, begin, end, shown, output, catch_up=not no_catch_up)
+        _explain_due(rules, never_due(found), begin, end, shown, output, catch_up=not no_catch_up)
     return 0
 
 
@@ -220,26 +222,30 @@ def _write(found: Parsed, output: str) -> None:
     click.echo(found.to_json().decode() if output == "json" else str(found))
 
 
-def _explain_next(rules: Sequence[Rule], after: dt.datetime, count: int, zone: dt.tzinfo | None, output: str) -> None:
+def _explain_next(
+    rules: Sequence[Rule], idle: Sequence[str], after: dt.datetime, count: int, zone: dt.tzinfo | None, output: str
+) -> None:
     from blockdiff.schedule.rule import next_ticks, upcoming
 
     rows = [(_shown(tick, zone or rule.zone), rule.name) for tick, rule in islice(upcoming(rules, after), count)]
-    never = [rule.name for rule, tick in next_ticks(rules, after) if tick is None]
+    never = [*(rule.name for rule, tick in next_ticks(rules, after) if tick is None), *idle]
     if output == "json":
         listed = [{"time": time.isoformat(), "rule": name} for time, name in rows]
         _print_json({"at": after.isoformat(), "next": listed, "never": never})
         return
-    lines = [_text_of(time) for time, _ in rows]
-    width = max((len(line) for line in lines), default=0)
-    _print_lines(
-        [f"{line:<{width}}  {_one_line(name)}" for line, (_, name) in zip(lines, rows, strict=True)]
+    times = [_text_of(time) for time, _ in rows]
+    width = max(map(len, times), default=0)
+    lines = (
+        [f"{time:<{width}}  {_one_line(name)}" for time, (_, name) in zip(times, rows, strict=True)]
         + [f"{'never':<{width}}  {_one_line(name)}" for name in never]
-        + ([] if rules else ["nothing is ever due"])
+        + ([] if rules or idle else ["nothing is ever due"])
     )
+    click.echo("\n".join(lines))
 
 
 def _explain_due(
     rules: Sequence[Rule],
+    idle: Sequence[str],
     since: dt.datetime,
     until: dt.datetime,
     zone: dt.tzinfo | None,
@@ -250,15 +256,16 @@ def _explain_due(
     from blockdiff.schedule.rule import due
 
     found = [(rule, due(rule, since, until, catch_up=catch_up)) for rule in rules]
-    rows = [
+    rows: list[tuple[str, dt.datetime | None, int]] = [
         (rule.name, _shown(what.ticks[0], zone or rule.zone) if what.ticks else None, what.missed)
         for rule, what in found
     ]
+    rows += [(name, None, 0) for name in idle]
     if output == "json":
         listed = [{"rule": name, "due": time and time.isoformat(), "missed": missed} for name, time, missed in rows]
         _print_json({"since": since.isoformat(), "until": until.isoformat(), "rules": listed})
         return
-    _print_lines(_due_lines(rows) or ["nothing is ever due"])
+    click.echo("\n".join(_due_lines(rows) or ["nothing is ever due"]))
 
 
 def _due_lines(rows: list[tuple[str, dt.datetime | None, int]]) -> list[str]:
@@ -290,7 +297,3 @@ def _print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value))
-
-
-def _print_lines(lines: list[str]) -> None:
-    click.echo("\n".join(lines))

@@ -52,6 +52,11 @@ class Parsed(Protocol):
         """Its rules, in the order of the text."""
 
 
+def never_due(parsed: Parsed) -> Sequence[str]:
+    """The names of what a text says that has no rule, because it is never due: ``@never``, a disabled policy."""
+    return getattr(parsed, "never", ())
+
+
 class Language(Protocol):
     """One language of schedules."""
 

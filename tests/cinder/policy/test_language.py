@@ -163,6 +163,7 @@ def rule(when=calendar.Daily(3, 0), keep=KeepDays(7), **fields):  # noqa: B008 v
         ([rule(zone=NAMELESS)], "it takes time zones by name, and"),
         ([rule(calendar.Steps(4))], "express is every 6, 8, or 12 hours at :00, not every 4 at :00"),
         ([rule(calendar.Steps(6, 30))], "express is every 6, 8, or 12 hours at :00, not every 6 at :30"),
+        ([rule(calendar.Monthly(29, 0, 0, short="skip"))], "in a month without a day 29 it takes the last day"),
         ([rule(calendar.Monthly(31, 0, 0, short="skip"))], "in a month without a day 31 it takes the last day"),
         ([rule(calendar.Hourly(5))], "it is express, daily, weekly or monthly, and this is Hourly"),
         ([rule(calendar.Yearly(1, 1, 0, 0))], "it is express, daily, weekly or monthly, and this is Yearly"),

@@ -71,6 +71,12 @@ def test_it_is_due_at_the_stated_minute():
     assert (rule.zone, rule.keep, rule.name) == (BERLIN, None, "15 3 * * *")
 
 
+def test_items_that_are_never_due():
+    found = read("0 0 30 2 *, @daily, * * * * ,, @never, @never, @startup", original=True)
+    assert found.never == ("0 0 30 2 *", "* * * * ,", "@never")
+    assert read("@daily").never == ()
+
+
 def test_startup_is_no_time():
     found = read("@daily, @startup")
     assert found.at_startup
@@ -193,6 +199,7 @@ def test_a_configuration():
         ("snapshots.schedule: ''\nsnapshots.expiry: ''", LxdSchedule()),
         ("snapshots.expiry: 3d", LxdSchedule((), Expiry(days=3))),
         ("snapshots.expiry: 0d", LxdSchedule((), Expiry())),
+        ("  snapshots.schedule: '@daily'\r\n\tsnapshots.expiry: 3d\r\n", LxdSchedule(("@daily",), Expiry(days=3))),
     ],
 )
 def test_forms_of_configurations(text, wanted):
@@ -219,7 +226,19 @@ def test_errors_of_configurations(text, line, column, error):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"snapshots.schedule":1}', '{"snapshots.pattern":"x"}', '"@daily"', "null"]
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"snapshots.schedule":1}',
+        '{"snapshots.pattern":"x"}',
+        '"@daily"',
+        "null",
+        '{"snapshots.schedule":"@daily","snapshots.schedule":"@weekly"}',
+        '{"a":' * 9999,
+        "\ud800",
+    ],
 )
 def test_bad_json(text):
     with pytest.raises(InvalidInput):

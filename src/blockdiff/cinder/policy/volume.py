@@ -46,6 +46,11 @@ class Policies:
         """Those that are enabled; none if the volume is not managed."""
         return tuple(one for one in self.every if one.enabled and self.managed)
 
+    @property
+    def never(self) -> tuple[str, ...]:
+        """The kinds of those that are switched off; no rule stands for them."""
+        return tuple(one.kind for one in self.every if one not in self.active)
+
     def to_metadata(self) -> dict[str, str]:
         """The keys and values, sorted by key: all that a policy has, its defaults too."""
         found = {} if self.managed is None else {MANAGED: "true" if self.managed else "false"}

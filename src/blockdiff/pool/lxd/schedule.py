@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from blockdiff.schedule.words import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blockdiff.schedule.calendar import Calendar
     from blockdiff.schedule.language import Context
 
 SCHEDULE, EXPIRY = "snapshots.schedule", "snapshots.expiry"
@@ -87,15 +89,23 @@ class LxdSchedule:
             raise InvalidInput(f"{STARTUP} is due when the instance starts, and that is no time: leave it out")
         return self.timed()
 
+    @property
+    def never(self) -> tuple[str, ...]:
+        """The items that are never due; no rule stands for them."""
+        return tuple(dict.fromkeys(item for item in self.items if item != STARTUP and self._calendar(item) is None))
+
     def timed(self) -> tuple[Rule, ...]:
         """The rules of all items but ``@startup``."""
         found: dict[object, Rule] = {}
         keep = self.expiry.keep() if self.expiry else None
         for item in self.items:
-            calendar = None if item in _SPECIAL else cronspec.meaning(self._fields(item))
+            calendar = self._calendar(item)
             if calendar is not None:
                 found.setdefault(calendar, Rule(calendar, self.zone, keep, name=item))
         return tuple(found.values())
+
+    def _calendar(self, item: str) -> Calendar | None:
+        return None if item in _SPECIAL else cronspec.meaning(self._fields(item))
 
     def _fields(self, item: str) -> tuple[cronspec.Field, ...]:
         hour, minute = spread(self.id)
@@ -151,13 +161,13 @@ def _check(item: Spot, *, original: bool) -> None:
 
 
 def _config(text: str) -> dict[str, Spot]:
-    """The keys of lines ``KEY: VALUE``; a text that has none is a schedule."""
+    """The keys of lines ``KEY: VALUE``, indented or not; a text that has none is a schedule."""
     whole = Spot.of(text.removesuffix("\n"))
-    if not whole.text.lower().startswith("snapshots."):
+    if not whole.text.lstrip().lower().startswith("snapshots."):
         return {SCHEDULE: whole}
     found: dict[str, Spot] = {}
     for line in whole.split("\n"):
-        key, colon, value = line.partition(":")
+        key, colon, value = line.stripped().partition(":")
         if not colon or key.text not in (SCHEDULE, EXPIRY):
             raise key.wrong(f"lines of {SCHEDULE} and {EXPIRY} are wanted")
         if key.text in found:
@@ -183,8 +193,11 @@ def _scalar(text: str) -> str:
 def _json(text: str) -> dict[str, Spot]:
     try:
         found = msgspec.json.decode(text, type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeError) as error:
+        pairs = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"no configuration: {error}") from None
+    if len(pairs) > len(found):
+        raise InvalidInput("no configuration: a key is given twice")
     unknown = sorted(found.keys() - {SCHEDULE, EXPIRY})
     if unknown:
         raise InvalidInput(f"no schedule has {', '.join(map(quoted, unknown))}: accepted are {SCHEDULE} and {EXPIRY}")
