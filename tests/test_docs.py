@@ -234,6 +234,8 @@ def test_examples_in_help_run(name, images):
     lines = [line.strip() for line in text.split("Examples:")[1].splitlines() if "blockdiff" in line]
     assert lines
     for line in lines:
+        if "qcow2" in line and not shutil.which("qemu-nbd"):
+            continue
         if not re.search(r"/dev|rbd |rbd:|csi:|nbd:|nbd\+unix:|reflink", line):
             command = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
             done = subprocess.run(command, shell=True, cwd=images, capture_output=True, text=True, check=False)

@@ -155,24 +155,28 @@ def copy(
     resize: bool = False,
     force: bool = False,
     discard: bool = False,
+    base: str | None = None,
     options: ReadOptions | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Writes ``source`` to ``target``: all of it, what differs (``changed``), or listed ranges (``extents``).
 
-    A target given by name is made, checked and sized as ``blockdiff copy`` does it. Raises InvalidInput, DeviceBusy,
-    DeviceError (the target is then incomplete), ContentsDoNotMatch (``verify``).
+    A target given by name is made, checked and sized as ``blockdiff copy`` does it; with ``base`` it is a new qcow2
+    image over that one. Raises InvalidInput, DeviceBusy, DeviceError (the target is then incomplete),
+    ContentsDoNotMatch (``verify``).
     """
-    from blockdiff.engine.target import open_target
+    from blockdiff.engine.target import commit, open_target
 
+    if base is not None and not changed and extents is None:
+        raise InvalidInput("an overlay holds what differs: say changed or extents")
     with ExitStack() as stack:
         first = _open(stack, source)
         if _is_name(target):
-            second: Any = open_target(target, first, resize=resize, force=force, discard=discard)  # type: ignore[arg-type]
+            second: Any = open_target(target, first, resize=resize, force=force, discard=discard, base=base)  # type: ignore[arg-type]
             stack.callback(second.close)
         else:
             second = target
-        return Copy(
+        report = Copy(
             first,
             second,
             changed=changed,
@@ -182,6 +186,9 @@ def copy(
             options=options,
             progress=progress,
         ).run()
+        if second is not target:
+            commit(second)
+        return report
 
 
 def apply(

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 
 import pytest
 
 from tests.fixtures import qcow2
 from tests.fixtures.cli import blockdiff, finish, start
-from tests.fixtures.nbd import alive, run, until
+from tests.fixtures.nbd import alive, children, run, until
 
 MIB = 1 << 20
 
@@ -148,12 +147,6 @@ def test_nothing_is_left_behind(tmp_path, sign):
     assert process.returncode in (-sign, 130, 143)
     until(lambda: not any(alive(pid) for pid in servers), "qemu-nbd outlives the command")
     assert list(place.iterdir()) == []
-
-
-def children(pid):
-    """Its qemu-nbd processes."""
-    listed = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "qemu-nbd" in line]
 
 
 def test_mixed_with_a_real_nbd_export(image, raw, nbd):

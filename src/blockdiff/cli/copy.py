@@ -13,11 +13,14 @@ from blockdiff.cli.progress import make_progress
 from blockdiff.cli.report import how_read, make_writer
 from blockdiff.cli.targets import opened_for_copy, opened_for_replication
 from blockdiff.engine.copy import SPARSE, Copy
+from blockdiff.engine.target import commit
 from blockdiff.errors import BlockdiffError
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
     from blockdiff.engine.report import VerifyReport
+
+OVERLAY = "qcow2-overlay"
 
 
 @click.command("copy", cls=Command, context_settings=CONTEXT)
@@ -44,10 +47,17 @@ if TYPE_CHECKING:
     "that both have), and give DST the snapshot.",
 )
 @click.option("--trust-base", is_flag=True, help="With --from-snap: do not prove that both sides have the same base.")
+@click.option(
+    "--base",
+    type=Name(),
+    metavar="FILE",
+    default=None,
+    help="With --changed or --extents: DST is a new qcow2 image over FILE that holds what differs from it.",
+)
 @click.option("--resize", is_flag=True, help="Cut a DST file that is longer than SRC.")
 @click.option("--force", is_flag=True, help="Write to DST even when it is mounted, held or locked.")
 @read_options(window=False)
-@output_options(REPORT_FORMATS)
+@output_options((*REPORT_FORMATS, OVERLAY))
 def command(
     src: str,
     dst: str,
@@ -58,6 +68,7 @@ def command(
     discard: bool,
     from_snap: str | None,
     trust_base: bool,
+    base: str | None,
     resize: bool,
     force: bool,
     output: str,
@@ -79,18 +90,23 @@ def command(
       blockdiff copy disk.img /dev/vg0/replica
       blockdiff copy --changed --verify disk.img replica.img
       blockdiff copy --extents changed.json disk.img replica.img
+      blockdiff copy --changed -o qcow2-overlay --base base.qcow2 disk.img monday.qcow2
       blockdiff copy --from-snap last --verify "rbd:p/i@s2?conf=a.conf" "rbd:p/i?conf=b.conf"
     """
     if from_snap is not None:
-        _refuse_together(changed=changed, extents=list_file, discard=discard, resize=resize, sparse=sparse != "auto")
+        _refuse_together(
+            changed=changed, extents=list_file, base=base, discard=discard, resize=resize, sparse=sparse != "auto"
+        )
         return _replicate(
             src, dst, from_snap, read_back, trust_base, force, output, quiet, verbose, progress_mode, reading
         )
     if trust_base:
         raise click.UsageError("--trust-base goes with --from-snap")
+    output = _check_overlay(output, base, limited=changed or list_file is not None, sparse=sparse)
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet)
-    with opened_for_copy(src, dst, list_file, resize=resize, force=force, discard=discard) as (source, target, listed):
+    options = {"resize": resize, "force": force, "discard": discard, "base": base}
+    with opened_for_copy(src, dst, list_file, **options) as (source, target, listed):
         run = Copy(
             source,
             target,
@@ -103,13 +119,27 @@ def command(
         )
         try:
             report = run.run()
+            commit(target)
         except (BlockdiffError, KeyboardInterrupt) as error:
             writer.trouble(run.report, error)
-            if not quiet and output not in ("json", "jsonl"):  # there the report says it, and stderr is one object
+            if (
+                not quiet and base is None and output not in ("json", "jsonl")
+            ):  # there the report says it, and stderr is one object
                 click.echo(_unfinished(run.report), err=True)
             raise
         writer.end(report, _result(report, verbose))
     return 0
+
+
+def _check_overlay(output: str, base: str | None, *, limited: bool, sparse: str) -> str:
+    """What goes with an overlay; the format of the report."""
+    if output == OVERLAY and base is None:
+        raise click.UsageError(f"-o {OVERLAY} needs --base FILE: DST is made over FILE")
+    if base is not None and not limited:
+        raise click.UsageError("--base needs --changed or --extents: an overlay holds what differs")
+    if base is not None and sparse == "never":
+        raise click.UsageError("--base and --sparse never do not go together")
+    return "human" if output == OVERLAY else output
 
 
 def _refuse_together(**given: object) -> None:

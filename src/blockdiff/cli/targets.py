@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_for_copy(src: str, dst: str, list_file: str | None, **options: bool) -> Iterator[tuple[Any, Any, Any]]:
+def opened_for_copy(src: str, dst: str, list_file: str | None, **options: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Source, the checked list, and last the target, made or resized to fit."""
     check_sharing(src)
     with ExitStack() as stack:

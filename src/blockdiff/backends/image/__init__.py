@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blockdiff.backends.image.device import ImageDevice
+    from blockdiff.backends.image.overlay import OverlayDevice
     from blockdiff.backends.image.source import ImageSource
     from blockdiff.locator import Locator
     from blockdiff.snapshot import SnapshotPair
@@ -28,6 +29,13 @@ def open_device(locator: Locator, **options: Any) -> ImageDevice:
     from blockdiff.backends.image import device
 
     return device.open_device(locator, **options)
+
+
+def open_overlay(path: str, base: Locator, size: int) -> OverlayDevice:
+    """As ``overlay.open_overlay``."""
+    from blockdiff.backends.image import overlay
+
+    return overlay.open_overlay(path, base, size)
 
 
 def open_source(base: Locator | None, target: Locator) -> tuple[ImageSource, SnapshotPair]:

@@ -57,13 +57,13 @@ class Layer:
         except OSError as error:
             raise failure(error, self.url, "read", offset, length) from error
 
-    def node(self, *, force_share: bool) -> dict[str, Any]:
+    def node(self, *, force_share: bool, writable: bool = False) -> dict[str, Any]:
         """The file as QEMU opens it: by its descriptor."""
         driver = "host_device" if self.is_block else "file"
         return {
             "driver": driver,
             "filename": f"/proc/self/fd/{self.fd}",
-            "read-only": True,
+            "read-only": not writable,
             "force-share": force_share,
         }
 
@@ -102,12 +102,20 @@ def close_layers(layers: Iterable[Layer]) -> None:
         layer.close()
 
 
-def node_of(layers: list[Layer], *, force_share: bool) -> dict[str, Any]:
-    """The whole image as QEMU is to open it; it looks for nothing by itself."""
+def layer_of(fd: int, path: str) -> Layer:
+    """A new qcow2 file that is open for writing, by a descriptor of its own."""
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD)
+    status = os.fstat(high)
+    return Layer(path, "qcow2", high, identity(status), is_block=False, size=0, then=status)
+
+
+def node_of(layers: list[Layer], *, force_share: bool, writable: bool = False) -> dict[str, Any]:
+    """The whole image as QEMU is to open it; it looks for nothing by itself. ``writable`` is about the first file."""
     node: dict[str, Any] | None = None
     for layer in reversed(layers):
-        options = {"driver": layer.format, "read-only": True, "force-share": force_share}
-        options["file"] = layer.node(force_share=force_share)
+        write = writable and layer is layers[0]
+        options = {"driver": layer.format, "read-only": not write, "force-share": force_share}
+        options["file"] = layer.node(force_share=force_share, writable=write)
         if layer.data is not None:
             options["data-file"] = layer.data.node(force_share=force_share)
         if layer.format in _WITH_BACKING:

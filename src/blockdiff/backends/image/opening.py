@@ -81,21 +81,9 @@ class OpenImage:
                 return "it was modified meanwhile" if file is self.layers[0] else f"{file.url} was modified meanwhile"
         return ""
 
-    def failure(self, why: str, *, action: str = "open") -> Exception:
+    def failure(self, why: str) -> Exception:
         """What the server said about its end, in our words; ``why`` where it said nothing."""
-        self.server.ended(_END)
-        said = self.server.said()
-        for file in self.files():
-            said = said.replace(f"/proc/self/fd/{file.fd}", file.url)
-        text = " ".join(line.removeprefix("qemu-nbd: ") for line in said.splitlines()) or why
-        url = str(self.address)
-        if "lock" in text and "another process" in text:
-            return DeviceBusy(
-                f"{url} is in use, by a running virtual machine perhaps, and would change while it is read "
-                f"(--force-share reads it all the same): {text}",
-                reasons=(text,),
-            )
-        return DeviceError(text, url=url, action=action, errno=errno.EIO)
+        return failure_of(self.server, self.layers, str(self.address), why)
 
     def _options(self) -> list[str]:
         options = ["--allocation-depth"]
@@ -104,6 +92,22 @@ class OpenImage:
         if self.bitmap is not None:
             options += ["--bitmap", self.bitmap.name]
         return options
+
+
+def failure_of(server: ImageServer, layers: list[Layer], url: str, why: str) -> Exception:
+    """The error of an image whose server could not open it: what it said, with our names of the files, else ``why``."""
+    server.ended(_END)
+    said = server.said()
+    for file in (file for layer in layers for file in layer.files()):
+        said = said.replace(f"/proc/self/fd/{file.fd}", file.url)
+    text = " ".join(line.removeprefix("qemu-nbd: ") for line in said.splitlines()) or why
+    if "lock" in text and "another process" in text:
+        return DeviceBusy(
+            f"{url} is in use, by a running virtual machine perhaps, and would change while it is read "
+            f"(--force-share reads it all the same): {text}",
+            reasons=(text,),
+        )
+    return DeviceError(text, url=url, action="open", errno=errno.EIO)
 
 
 class OwnOpening(Opening):

@@ -24,25 +24,29 @@ from blockdiff.errors import BackendUnavailable, DeviceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PACKAGES = {"qemu-nbd": "qemu-utils", "setpriv": "util-linux", "sh": "dash"}
+_PACKAGES = {"qemu-nbd": "qemu-utils", "qemu-img": "qemu-utils", "setpriv": "util-linux", "sh": "dash"}
 # $1 is our process: where it is not the parent any more, the signal would never come. Descriptor 3 is what LISTEN_FDS
 # says, so the listening socket comes as standard input.
 _START = '[ "$PPID" = "$1" ] || exit 125; shift; exec 3<&0 </dev/null; LISTEN_PID=$$ exec "$@"'
+_MODES = {False: ("--read-only",), True: ("--discard=unmap",)}
 _CLIENTS = 200
 _PATIENCE = 10.0  # seconds that it may take to end when it was told to
+_FLUSH = 300.0  # the same where it may have much to write
 _MAX_WORDS = 1 << 16
 
 
 class ImageServer:
     """A running qemu-nbd. ``path`` is where to connect to, in this process only."""
 
-    def __init__(self, node: dict[str, Any], fds: Sequence[int], options: Sequence[str], url: str) -> None:
+    def __init__(
+        self, node: dict[str, Any], fds: Sequence[int], options: Sequence[str], url: str, *, writable: bool = False
+    ) -> None:
         self._url = url
         self._words = b""
         self._process: subprocess.Popen[bytes] | None = None
         self._trouble: OSError | None = None
         self._started = threading.Event()
-        command = [*_prefix(), "qemu-nbd", "--read-only", "--shared", str(_CLIENTS), *options]
+        command = [*_prefix(), "qemu-nbd", *_MODES[writable], "--shared", str(_CLIENTS), *options]
         command.append("json:" + json.dumps(node))
         listener, self._place = _listen(url)
         self._thread = threading.Thread(target=self._run, args=(command, listener, tuple(fds)), daemon=True)
@@ -69,8 +73,17 @@ class ImageServer:
         self._thread.join(patience)
         return not self._thread.is_alive()
 
+    def finish(self) -> str:
+        """Ends one that was written to, in good order; what went wrong, or nothing."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        if not self.ended(_FLUSH):
+            return f"qemu-nbd did not end within {_FLUSH:g} s"
+        return "" if self._process.returncode == 0 else self.said() or f"qemu-nbd ended with {self._process.returncode}"
+
     def stop(self) -> None:
-        """Ends it at once, and lets the socket go. It has nothing to save."""
+        """Ends it at once, and lets the socket go. One that is read only has nothing to save."""
         place, self._place = self._place, -1
         if place >= 0:
             os.close(place)
@@ -104,13 +117,18 @@ class ImageServer:
         process.wait()
 
 
-def _prefix() -> list[str]:
-    for tool in ("qemu-nbd", "setpriv", "sh"):
+def find_tools(*tools: str) -> None:
+    """BackendUnavailable names the package of the first that is missing."""
+    for tool in tools:
         if shutil.which(tool) is None:
             raise BackendUnavailable(
                 f"images of virtual machines are read by {tool}, which is not installed",
                 hint=f"install the package {_PACKAGES[tool]} (apt-get install {_PACKAGES[tool]})",
             )
+
+
+def _prefix() -> list[str]:
+    find_tools("qemu-nbd", "setpriv", "sh")
     return ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _START, "sh", str(os.getpid())]
 
 
