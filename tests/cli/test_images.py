@@ -100,6 +100,18 @@ def test_an_image_is_no_target(image, raw):
     assert image.read_bytes() == before
 
 
+def test_a_raw_copy_does_not_get_the_name_of_an_image(image, tmp_path):
+    new = tmp_path / "new.qcow2"
+    done = blockdiff("copy", image, new, expect=2)
+    assert f"write file:{new} if that is meant" in done.stderr
+    assert not new.exists()
+    blockdiff("copy", image, f"file:{new}", expect=0)
+    assert new.read_bytes() == qcow2.content(image)
+    with new.open("r+b") as file:
+        file.write(b"x")
+    blockdiff("copy", "--changed", image, new, expect=0)  # it is there, and it is raw
+
+
 def test_in_use(image, raw, nbd):
     daemon = nbd.storage_daemon()
     daemon.node("disk", image)

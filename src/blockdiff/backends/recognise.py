@@ -73,13 +73,31 @@ def recognise(locator: Locator) -> Locator:
         return locator
     if not found:
         return locator
-    if not set(os.path.basename(path).lower().split(".")[1:]) & set(_SUFFIXES[found]):
+    if not _words(path) & set(_SUFFIXES[found]):
         name = printable(path)
         raise InvalidInput(
             f"{name} begins as a {found} image does, and its name does not say that it is one: write {found}:{name} "
             f"for the disk inside, or file:{name} for a raw disk, whose guest may have written that"
         )
     return Locator(found, locator.rest, locator.text)
+
+
+def refuse_misnamed(locator: Locator) -> None:
+    """InvalidInput for a new raw disk, by a bare path, whose name says that it is an image."""
+    if locator.text != locator.rest or os.path.lexists(locator.rest):
+        return
+    for image_format, suffixes in _SUFFIXES.items():
+        if _words(locator.rest) & set(suffixes):
+            name = printable(locator.rest)
+            raise InvalidInput(
+                f"{name} would be a raw disk, and its name says {image_format}: write file:{name} if that is meant, or "
+                "another name; images are made by qemu-img convert, and over another one by copy --base"
+            )
+
+
+def _words(path: str) -> set[str]:
+    """What stands behind the dots of a file's name."""
+    return set(os.path.basename(path).lower().split(".")[1:])
 
 
 def _head(path: str) -> bytes:

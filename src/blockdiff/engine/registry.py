@@ -86,6 +86,8 @@ def open_device(target: Named, **options: Any) -> Device:
             f"{locator.text} lists blocks and holds no data: name the device whose blocks it lists, and "
             f"give the list by --extents (or to blockdiff diff and map)"
         )
+    if options.get("create_size") is not None and locator.scheme == "file":
+        importlib.import_module(_RECOGNISER).refuse_misnamed(locator)
     device: Device = backend(locator.scheme).open_device(locator, **options)
     return device
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _LIMIT = 60.0  # seconds of silence of a server that runs on this machine
+_CONNECTIONS = 2
 _END = 5.0  # seconds that it may take to end when it has broken a connection
 
 
@@ -111,7 +112,12 @@ def failure_of(server: ImageServer, layers: list[Layer], url: str, why: str) -> 
 
 
 class OwnOpening(Opening):
-    """Our own server does not come back: a lost connection is an error at once."""
+    """Our own server does not come back: a lost connection is an error at once.
+
+    It is near: smaller requests than across a network cost it a third of the processor time, and keep it as busy.
+    """
+
+    piece = 256 << 10
 
     def session(self, *, resume: bool = True) -> Session:
         return super().session(resume=False)
@@ -120,7 +126,7 @@ class OwnOpening(Opening):
 def open_own(image: OpenImage, contexts: list[str]) -> OwnOpening:
     """Connects to the image's server. Raises what was wrong with the image, as its server said it."""
     try:
-        return OwnOpening(NbdAddress(socket=image.server.path, timeout=_LIMIT), contexts)
+        return OwnOpening(NbdAddress(socket=image.server.path, timeout=_LIMIT, connections=_CONNECTIONS), contexts)
     except BlockdiffError as error:
         raise image.failure(str(error)) from error
 

@@ -21,7 +21,12 @@ PIECE = 1 << 20  # bytes of one request: others get their turn, and several conn
 
 
 class Opening:
-    """How an export was opened: it can be opened again, and is then the same one, or not opened at all."""
+    """How an export was opened: it can be opened again, and is then the same one, or not opened at all.
+
+    ``piece`` is how many bytes one request asks for.
+    """
+
+    piece = PIECE
 
     def __init__(self, address: NbdAddress, contexts: list[str]) -> None:
         self.address, self._contexts = address, contexts
@@ -35,7 +40,7 @@ class Opening:
         from blockdiff._nbd import Session
 
         export = self.export
-        most = max(export.min_block, min(PIECE, export.max_payload))
+        most = max(export.min_block, min(self.piece, export.max_payload))
         session = Session(
             [self._first],
             again=self._again if resume else None,
