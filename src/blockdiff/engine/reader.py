@@ -29,10 +29,15 @@ def affordable(workers: int, granularity: int) -> int:
     return max(1, min(workers, BUFFER_BUDGET // (2 * max(MIN_CHUNK, granularity))))
 
 
-def remote_shape(workers: int, granularity: int) -> tuple[int, int, int]:
-    """The same where a side is read by a driver: by default 16 requests of 4 MiB a side over all workers."""
-    chunk = max(REMOTE_CHUNK, granularity)
-    depth = max(1, min(REMOTE_DEPTH, REMOTE_BUDGET // (2 * workers * chunk)))
+def remote_shape(workers: int, granularity: int, *devices: object) -> tuple[int, int, int]:
+    """The same where a side is read by a driver: by default 16 requests of 4 MiB a side over all workers.
+
+    Devices with a driver may have a wish, ``in_flight``: the bytes of a chunk, and how many of them. The largest counts.
+    """
+    wishes = [getattr(device, "in_flight", (REMOTE_CHUNK, REMOTE_DEPTH)) for device in devices if has_driver(device)]
+    wanted, most = max(wishes, default=(REMOTE_CHUNK, REMOTE_DEPTH))
+    chunk = max(wanted, granularity)
+    depth = max(1, min(most, REMOTE_BUDGET // (2 * workers * chunk)))
     return chunk, depth, WINDOW
 
 
@@ -188,7 +193,7 @@ def is_native(device: Device | None) -> bool:
     return device is None or device.fileno() is not None or has_driver(device)
 
 
-def has_driver(device: Device | None) -> bool:
+def has_driver(device: object) -> bool:
     """True for a device that gives the native core a driver to read and write it by."""
     return getattr(device, "driver", None) is not None
 
@@ -208,7 +213,8 @@ def make_reader(
     ``writer`` takes what SEG_COPY segments read; with ``write_sparse`` blocks of zeroes are punched there.
     """
     remote = any(has_driver(device) for device in (source, target, writer))
-    chunk, depth, window = (remote_shape if remote else shape)(workers, options.granularity)
+    sizes = (workers, options.granularity)
+    chunk, depth, window = remote_shape(*sizes, source, target, writer) if remote else shape(*sizes)
     if remote and options.read in ("direct", "mmap"):
         _refuse_read(options.read, source, target, writer)
     if is_native(source) and is_native(target) and is_native(writer):

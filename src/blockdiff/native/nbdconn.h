@@ -32,6 +32,7 @@ typedef struct bd_req {
     int queued;
     int done, error;              /* the reply is complete; an errno that it told */
     int lost;                     /* its connection ended before: it may be sent on another */
+    int awaited;                  /* somebody sleeps until it is done, while another one receives */
     int abandoned;                /* nobody waits for it any more: its buffer must not be touched */
     int64_t front;                /* of a read: all before it has come */
     bd_island *islands;           /* and what came ahead of it, ascending */
@@ -53,7 +54,7 @@ typedef struct bd_conn {
     bd_link *link;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int leader;                   /* somebody waits for the socket */
+    int leader, followers;        /* somebody waits for the socket, and so many for him */
     int wake;                     /* an eventfd: there is something to send */
     int dead;                     /* why it is of no use any more: ECONNRESET, EPROTO, ETIMEDOUT; 0 */
     char why[512];
@@ -244,11 +245,12 @@ static void bd_conn_done(bd_conn *c, bd_req *q)
     c->table[q->cookie & ((1 << 20) - 1)] = NULL;
     c->in_flight--;
     c->req = NULL;
+    if (q->awaited)
+        pthread_cond_broadcast(&c->changed);
     if (q->abandoned)
         bd_req_free(q);
     else
         q->done = 1;
-    pthread_cond_broadcast(&c->changed);
 }
 
 /* Notes that [lo, hi) of a read has come. -1: it is outside of what was asked, or has come already. */

@@ -187,18 +187,23 @@ static int bd_nbd_step(bd_nbd *b, bd_req *q, int ms)
 {
     bd_conn *c = q->conn;
     int64_t end = bd_now_ms() + ms, now;
+    int leading = 0;
     pthread_mutex_lock(&c->lock);
     while (!q->done && !q->lost && (now = bd_now_ms()) < end) {
-        if (c->leader) {
+        if (c->leader && !leading) {
             struct timespec t;
             clock_gettime(CLOCK_MONOTONIC, &t);
             t.tv_nsec += (long)(end - now) * 1000000L;
             t.tv_sec += t.tv_nsec / 1000000000L;
             t.tv_nsec %= 1000000000L;
+            q->awaited = 1;
+            c->followers++;
             pthread_cond_timedwait(&c->changed, &c->lock, &t);
+            c->followers--;
+            q->awaited = 0;
             continue;
         }
-        c->leader = 1;
+        c->leader = leading = 1;
         bd_conn_flush(c);
         int more = c->dead ? 0 : bd_conn_pump(c, q);
         if (!q->done && !q->lost && !more) {
@@ -214,8 +219,11 @@ static int bd_nbd_step(bd_nbd *b, bd_req *q, int ms)
             if (!fds[0].revents && b->limit_ms && quiet > b->limit_ms)
                 bd_conn_die(c, ETIMEDOUT, "the server did not answer within %d s", b->limit_ms / 1000);
         }
+    }
+    if (leading) {
         c->leader = 0;
-        pthread_cond_broadcast(&c->changed);
+        if (c->followers)
+            pthread_cond_broadcast(&c->changed);
     }
     int result = q->done ? 1 : q->lost ? -1 : 0;
     if (q->done && q->error && c->said_errno == q->error) {
