@@ -72,6 +72,14 @@ IMAGE_RAW = "qcow2: verify a full image and a raw disk, hot"
 IMAGE_SPARSE = "qcow2: verify two sparse images, hot"
 IMAGE_CHAIN = "qcow2: what an overlay changed, hot"
 IMAGE = (IMAGE_FULL, IMAGE_RAW, IMAGE_SPARSE, IMAGE_CHAIN)
+NBD_FULL = "nbd: verify two full exports, hot"
+NBD_SPARSE = "nbd: verify two sparse exports, hot"
+NBD_READ = "nbd: read a full export, hot"
+NBD_MAP = "nbd: the extents of a dirty bitmap as JSON"
+NBD_COLLECT = "nbd: the same, the library call only"
+NBD = (NBD_FULL, NBD_SPARSE, NBD_READ, NBD_MAP, NBD_COLLECT)
+NBD_QEMU, NBD_COPY, NBD_INFO = "qemu-img compare nbd:", "nbdcopy to null:", "nbdinfo --map --json"
+NBD_LOOP = "libnbd's Python module"
 
 CSI_STREAM = "csi: a stream over gRPC and TLS"
 CSI_RELAY = "csi: the same through a driver's socket"
@@ -114,6 +122,11 @@ TARGETS = (
     Target(IMAGE_RAW, "wall", "qemu-img compare", 1.3),
     Target(IMAGE_SPARSE, "cpu", "qemu-img compare", 3.0),
     Target(IMAGE_CHAIN, "wall", READING, 5.0),
+    Target(NBD_FULL, "wall", NBD_QEMU, 1.3),
+    Target(NBD_SPARSE, "cpu", NBD_QEMU, 3.0),
+    Target(NBD_READ, "wall", NBD_COPY, 1.0),
+    Target(NBD_MAP, "wall", NBD_INFO, 1.0),
+    Target(NBD_COLLECT, "cpu", NBD_LOOP, 10.0),
     Target(CSI_STREAM, "rate", "", 5.0),
     Target(CSI_STREAM, "wall", CSI_PLAIN, 5.0),
     Target(CSI_RELAY, "rate", "", 5.0),
@@ -131,6 +144,7 @@ ORDER = (
     *SCHEDULES,
     *RBD,
     *IMAGE,
+    *NBD,
     *CSI,
 )
 

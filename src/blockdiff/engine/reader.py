@@ -32,7 +32,7 @@ def affordable(workers: int, granularity: int) -> int:
 def remote_shape(workers: int, granularity: int, *devices: object) -> tuple[int, int, int]:
     """The same where a side is read by a driver: by default 16 requests of 4 MiB a side over all workers.
 
-    Devices with a driver may have a wish, ``in_flight``: the bytes of a chunk, and how many of them. The largest counts.
+    Devices with a driver may have a wish, ``in_flight``: the bytes of a chunk, and how many. The largest counts.
     """
     wishes = [getattr(device, "in_flight", (REMOTE_CHUNK, REMOTE_DEPTH)) for device in devices if has_driver(device)]
     wanted, most = max(wishes, default=(REMOTE_CHUNK, REMOTE_DEPTH))

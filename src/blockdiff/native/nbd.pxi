@@ -57,7 +57,8 @@ cdef extern from "nbdio.h" nogil:
     void *bd_nbd_write(void *device, const unsigned char *buf, int64_t offset, int64_t length, int *err)
     void *bd_nbd_zero_with(void *device, int64_t offset, int64_t length, int flags, int *err)
     void *bd_nbd_flush(bd_nbd *b, int *err)
-    void *bd_nbd_status(bd_nbd *b, uint32_t context, int mode, int64_t offset, int64_t length, bd_vec *out, int *err)
+    void *bd_nbd_status(bd_nbd *b, uint32_t context, int mode, int64_t offset, int64_t length, bd_vec *out,
+                        int64_t *end, int *err)
     int bd_token_step(bd_nbd *b, bd_token *t, int ms, volatile int *cancel, int *result)
     void bd_token_free(bd_token *t)
 
@@ -454,20 +455,24 @@ cdef class Session:
         self._finish(token, err)
 
     def status(self, uint32_t context, int mode, int64_t offset, int64_t length):
-        """What a context tells about a range, from its begin on as far as the server tells (at least one byte).
+        """What a context tells about a range, from its begin on as far as the server tells (at least one byte): the
+        extents, and where what was told ends.
 
-        ``mode``: ALLOCATION gives data, zero and hole; BITMAP data where a flag is set and else hole; RAW the number
-        that the context has (32 and more: 32) as the kind.
+        ``mode``: ALLOCATION gives data, zero and hole; BITMAP data where a flag is set, and nothing elsewhere; RAW the
+        number that the context has (32 and more: 32) as the kind.
         """
         cdef bd_vec found
+        cdef int64_t end = offset
         cdef void *token
         cdef int err = 0
         self._open()
         memset(&found, 0, sizeof(found))
         with nogil:
-            token = bd_nbd_status(self.nbd, context, mode, offset, length, &found, &err)
+            token = bd_nbd_status(self.nbd, context, mode, offset, length, &found, &end, &err)
         try:
             self._finish(token, err)
-            return Extents.from_buffer(PyBytes_FromStringAndSize(<char *>found.items, found.n * EXTENT_SIZE))
+            if found.n == 0:
+                return Extents(), end
+            return Extents.from_buffer(PyMemoryView_FromMemory(<char *>found.items, found.n * EXTENT_SIZE, PyBUF_READ)), end
         finally:
             bd_free(&found)

@@ -42,6 +42,7 @@ typedef struct bd_req {
     int64_t at;                   /* how far the status tells */
     int status_seen;
     bd_vec *out;
+    int64_t *out_end;
     unsigned char *bounce;        /* the whole blocks around what was asked for */
     unsigned char *dest;
     int64_t skip, want;
@@ -301,7 +302,7 @@ static int bd_conn_check(bd_conn *c, bd_req *q)
 static unsigned bd_status_kind(int mode, uint64_t flags)
 {
     if (mode == BD_NBD_BITMAP)
-        return flags ? BD_KIND_DATA : BD_KIND_HOLE;
+        return BD_KIND_DATA; /* what has no flag is left out */
     if (mode == BD_NBD_RAW)
         return flags > 32 ? 32 : (unsigned)flags;
     /* A hole that is not zero may read as anything: it is read. */
@@ -320,9 +321,10 @@ static int bd_status_piece(bd_conn *c, uint64_t length, uint64_t flags)
         return BD_WRONG(c, "it told a block status beyond the %lld bytes at %lld", (long long)q->length, (long long)q->offset);
     if (length > (uint64_t)rest) /* the last one may be longer than asked */
         length = (uint64_t)rest;
-    if (bd_push_joined(q->out, q->at, (int64_t)length, (uint8_t)bd_status_kind(q->mode, flags)) < 0)
+    if (!(q->mode == BD_NBD_BITMAP && flags == 0) &&
+        bd_push_joined(q->out, q->at, (int64_t)length, (uint8_t)bd_status_kind(q->mode, flags)) < 0)
         return BD_WRONG(c, "there is no memory for its reply");
-    q->at += (int64_t)length;
+    *q->out_end = q->at += (int64_t)length;
     return 0;
 }
 
@@ -464,6 +466,8 @@ static int bd_conn_chunk(bd_conn *c, const unsigned char *p, uint64_t fixed)
         return BD_WRONG(c, "it counts %u extents and sends %llu", bd_get32(p + 4), (unsigned long long)c->status_left);
     if (c->status_context == q->context && q->status_seen++)
         return BD_WRONG(c, "it told the block status of one range twice");
+    if (c->status_context == q->context && !q->abandoned && bd_reserve(q->out, c->status_left) < 0)
+        return BD_WRONG(c, "there is no memory for its reply");
     c->state = BD_RX_STATUS;
     return 0;
 }

@@ -494,8 +494,9 @@ static void *bd_nbd_flush(bd_nbd *b, int *err)
     return bd_token_send(b, t, q ? 0 : -ENOMEM, err);
 }
 
-/* Asks for the status of a range; out belongs to the request until its token is freed. */
-static void *bd_nbd_status(bd_nbd *b, uint32_t context, int mode, int64_t offset, int64_t length, bd_vec *out, int *err)
+/* Asks for the status of a range; out and *end (how far it goes) belong to the request until its token is freed. */
+static void *bd_nbd_status(bd_nbd *b, uint32_t context, int mode, int64_t offset, int64_t length, bd_vec *out, int64_t *end,
+                           int *err)
 {
     bd_token *t = bd_token_new(1);
     bd_req *q = t ? bd_token_add(t, NBD_BLOCK_STATUS, 0, offset, length, NULL) : NULL;
@@ -507,6 +508,7 @@ static void *bd_nbd_status(bd_nbd *b, uint32_t context, int mode, int64_t offset
         q->context = context;
         q->mode = mode;
         q->out = out;
+        q->out_end = end;
     }
     return bd_token_send(b, t, q ? 0 : -ENOMEM, err);
 }

@@ -262,6 +262,17 @@ def test_endless_crumbs_of_status(serve):
         assert sum(length for _, length, _ in kinds(device)) == 65536
 
 
+def test_status_of_parts_of_blocks(serve):
+    """It would be asked for the same block for ever."""
+    server = serve(blocks=(4096, 4096, 1 << 20), on={wire.STATUS: lambda c, q: c.status(q, 7, [(100, 0)], wire.DONE)})
+    with opened(server) as device, pytest.raises(DeviceError, match="parts of blocks"):
+        kinds(device)
+    good = serve(blocks=(4096, 4096, 1 << 20), contexts={wire.ALLOCATION: HOLES})
+    good.on[wire.STATUS] = lambda c, q: c.status(q, 7, wire.cut(HOLES, q.offset, 4096), wire.DONE)
+    with opened(good) as device:
+        assert kinds(device, (1 << 20) + 5000, 10000)[0] == ((1 << 20) + 5000, 3192, "hole")
+
+
 def test_status_that_fails_is_data_and_said_so(serve):
     server = serve(on={wire.STATUS: lambda c, q: c.error(q, 22, b"not now")})
     with opened(server) as device:

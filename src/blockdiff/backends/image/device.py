@@ -131,11 +131,11 @@ class ImageDevice(NbdDevice):
         export, session, at = self.export, self.session, start
         while at < end:
             try:
-                found = ask(session, export.extended, export.min_block, export.size, context, RAW, at, end)
+                found, told = ask(session, export, context, RAW, at, end)
             except NbdError as error:
                 raise self._failed(error, "ask for the changes of", at, end - at) from error
             yield found
-            at = found.end
+            at = told
 
     def changes_refusal(self, base: Device) -> str | None:
         """Why the chain of backing files does not tell what changed since ``base``; None where it does."""

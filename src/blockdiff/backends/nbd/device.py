@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from blockdiff._nbd import Session
+    from blockdiff.backends.nbd.negotiate import Export
     from blockdiff.locator import Locator
 
 ALLOCATION = "base:allocation"
@@ -153,24 +154,23 @@ class NbdDevice:
         assert self._context is not None
         at = start
         while at < end:
-            found = self._status(session, self._context, MODE, at, end)
+            found, at = self._status(session, self._context, MODE, at, end)
             for first in range(0, len(found), MAX_BATCH):
                 yield found[first : first + MAX_BATCH]
-            at = found.end
 
-    def _status(self, session: Session, context: int, mode: int, start: int, end: int) -> Extents:
+    def _status(self, session: Session, context: int, mode: int, start: int, end: int) -> tuple[Extents, int]:
         """One answer about ``[start, end)``. Of a range that the server cannot tell about, all is data."""
         from blockdiff._nbd import NbdError
 
         try:
-            return ask(session, self.export.extended, self.export.min_block, self.size, context, mode, start, end)
+            return ask(session, self.export, context, mode, start, end)
         except NbdError as error:
-            if session.broken:
+            if session.broken or error.errno == errno.EPROTO:
                 raise self._failed(error, "ask for the block status of", start, end - start) from error
             if self._handle is not None:
                 why = f"the server could not tell the block status at {start} ({message(error)})"
                 self._handle.map_note = f"{why}: what follows is called data"
-            return Extents([(start, end - start)])
+            return Extents([(start, end - start)]), end
 
     def clone(self) -> Self:
         """Another device on the same connections: they serve many threads."""
@@ -248,11 +248,21 @@ class NbdDevice:
         return DeviceError(message(error), url=self.url, action=action, offset=offset, length=length, errno=error.errno)
 
 
-def ask(
-    session: Session, extended: bool, block: int, size: int, context: int, mode: int, start: int, end: int
-) -> Extents:
-    """What a context tells from ``start`` on: at least a byte, at most up to ``end``. Whole blocks are asked for."""
-    low = start - start % block
-    high = min(size, -(-end // block) * block)
-    found = session.status(context, mode, low, high - low if extended else min(high - low, ASK))
-    return found if low == start and found.end <= end else found.clip(start, end)
+def ask(session: Session, export: Export, context: int, mode: int, start: int, end: int) -> tuple[Extents, int]:
+    """What a context tells from ``start`` on: at least of a byte, at most up to ``end``; and where that ends.
+
+    Whole blocks are asked for. Raises NbdError, also where the server tells less than a block.
+    """
+    from blockdiff._nbd import NbdError
+
+    block, told = export.min_block, start
+    high = min(export.size, -(-end // block) * block)
+    while True:
+        low = told - told % block
+        found, told = session.status(context, mode, low, high - low if export.extended else min(high - low, ASK))
+        if told > start:
+            break
+        if told - told % block <= low:
+            raise NbdError(errno.EPROTO, "the server tells the block status of parts of blocks")
+    told = min(told, end)
+    return found if low == start and found.end <= end else found.clip(start, told), told

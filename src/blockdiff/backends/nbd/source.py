@@ -11,7 +11,6 @@ from blockdiff.backends.nbd.device import ask
 from blockdiff.backends.nbd.opening import Opening, message
 from blockdiff.errors import BlockdiffError, DeviceError, InvalidInput, SnapshotNotFound, StreamInterrupted
 from blockdiff.errors import UnsupportedOperation as Unsupported
-from blockdiff.extent import Kind
 from blockdiff.record import BlockMetadataType, Record
 from blockdiff.snapshot import Snapshot, SnapshotPair
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from blockdiff.backends.nbd.address import NbdAddress
     from blockdiff.locator import Locator
-
-MAX_BATCH = 65536
 
 
 def open_source(base: Locator | None, target: Locator) -> tuple[NbdSource, SnapshotPair]:
@@ -57,17 +54,17 @@ class NbdSource:
         del pair  # the context says it
         given = False
         for found in self._batches(start):
-            most = limit or MAX_BATCH
-            for first in range(0, len(found), most):
-                given = True
-                yield Record(BlockMetadataType.VARIABLE_LENGTH, self.size, found[first : first + most])
+            given = True
+            for first in range(0, len(found), limit or len(found)):
+                part = found[first : first + limit] if limit else found
+                yield Record(BlockMetadataType.VARIABLE_LENGTH, self.size, part)
         if not given:  # an empty list still says whose it is
             yield Record(BlockMetadataType.VARIABLE_LENGTH, self.size, Extents())
 
     def _batches(self, start: int) -> Iterator[Extents]:
         session, at, before = self._session, start, self._session.resumed
         while at < self.size:
-            found = self._ask(at)
+            found, told = self._ask(at)
             if session.resumed != before and at > start:
                 # the bitmap may have been made anew meanwhile: its two halves would not be of one time
                 raise StreamInterrupted(
@@ -78,17 +75,17 @@ class NbdSource:
             if session.resumed != before:
                 before = session.resumed
                 self.warnings.append(f"the connection to {self.url} was lost and made again before the list began")
-            at = found.end
-            if len(listed := found.only(Kind.DATA)):
-                yield listed
+            at = told
+            if len(found):
+                yield found
 
-    def _ask(self, at: int) -> Extents:
+    def _ask(self, at: int) -> tuple[Extents, int]:
         from blockdiff._nbd import BITMAP as MODE
         from blockdiff._nbd import NbdError
 
         export, number = self._export, self._export.contexts[self._address.context]
         try:
-            return ask(self._session, export.extended, export.min_block, self.size, number, MODE, at, self.size)
+            return ask(self._session, export, number, MODE, at, self.size)
         except NbdError as error:
             raise DeviceError(
                 message(error), url=self.url, action="list the changes of", offset=at, errno=error.errno
