@@ -29,8 +29,13 @@ def list_volumes(name: str, output: str) -> int:
     for row, facts in zip(rows, [None, *found], strict=True):
         click.echo(f"{row[0]:>{width}}  {row[1]:<9}  {row[2]}")
         for context in facts["contexts"] if facts else ():
-            click.echo(f"{'':>{width}}  {'':<9}    {context}")
+            click.echo(f"{'':>{width}}  {'':<9}    {_shown(context)}")
     return 0
+
+
+def _shown(text: str) -> str:
+    """A server's text, without what a terminal would take for a command."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _row(facts: dict[str, Any]) -> list[str]:

@@ -109,7 +109,8 @@ class TlsMissing(Exception):
 
 
 cdef object text_of(const char *text):
-    return (<bytes>text).decode("utf-8", "replace")
+    """A server's words, without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in (<bytes>text).decode("utf-8", "replace"))
 
 
 @cython.no_gc  # it can be in no cycle of its own

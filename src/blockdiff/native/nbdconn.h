@@ -343,9 +343,6 @@ static int bd_conn_error(bd_conn *c, const unsigned char *p, uint64_t length)
     if (!q->abandoned) {
         c->said_errno = q->error;
         snprintf(c->said, sizeof c->said, "%.*s", (int)text, (const char *)p + 6);
-        for (char *s = c->said; *s; s++)
-            if ((unsigned char)*s < 32 || *s == 127)
-                *s = ' ';
     }
     return 0;
 }

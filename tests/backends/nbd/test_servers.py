@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -328,3 +329,36 @@ def test_a_server_that_is_started_again(nbd, tmp_path):
         again.wait()
     assert code == 0, (out, err)
     assert "connection was lost and made again" in out + err
+
+
+@pytest.mark.parametrize("command", [("verify",), ("copy",), ("map", "--zeroes")])
+def test_an_interruption_does_not_wait_for_the_server(nbd, image, tmp_path, command):
+    from tests.fixtures.cli import finish, start
+
+    url = nbd.nbdkit("file", image, "delay-read=30", filters=["delay"]).uri()
+    other = {"verify": [image], "copy": [tmp_path / "copy"], "map": []}[command[0]]
+    process = start(*command, url, *other)
+    time.sleep(1.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130, (out, err)
+    assert time.monotonic() - began < 5
+
+
+def test_list(nbd, image, tmp_path):
+    """What a server exports, for people and for programs."""
+    server = nbd.nbd_server({"one": image, "two": copy_of(image, tmp_path)}, readonly="true")
+    done = blockdiff("map", "--list", server.uri(), expect=0)
+    assert "25165824  read-only  nbd+unix:///one?socket=" in done.stdout
+    daemon = nbd.storage_daemon()
+    daemon.node("disk", image, driver="raw")
+    daemon.bitmap("disk", "since")
+    daemon.freeze("disk", "since")
+    daemon.export("disk", "read", bitmaps=["since"])
+    (found,) = json.loads(blockdiff("map", "--list", "-o", "json", daemon.uri(), expect=0).stdout)
+    assert (found["name"], found["size"], found["read_only"]) == ("read", 24 * MIB, True)
+    assert sorted(found["contexts"]) == ["base:allocation", "qemu:dirty-bitmap:since"]
+    assert "URL" not in blockdiff("map", found["url"], expect=0).stdout
+    blockdiff("map", "--list", image, expect=4)
+    blockdiff("map", "--list", "-o", "rbd", server.uri(), expect=2)

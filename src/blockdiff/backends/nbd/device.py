@@ -119,7 +119,8 @@ class NbdDevice:
 
     def explain(self, code: int) -> str:
         """What the server or the connection said about an error; empty where the system's words must do."""
-        return "" if self._handle is None else self._handle.session.explain(code)
+        said = "" if self._handle is None else self._handle.session.explain(code)
+        return said or ("the server is shutting down" if code == errno.ESHUTDOWN else "")
 
     def refuse_if_same(self, source: object) -> None:
         """Raises DeviceBusy when writing here would change the source."""
@@ -245,7 +246,8 @@ class NbdDevice:
             raise self._failed(error, action, offset, length) from error
 
     def _failed(self, error: Any, action: str, offset: int | None, length: int | None) -> DeviceError:
-        return DeviceError(message(error), url=self.url, action=action, offset=offset, length=length, errno=error.errno)
+        said = error.text or self.explain(error.errno) or message(error)
+        return DeviceError(said, url=self.url, action=action, offset=offset, length=length, errno=error.errno)
 
 
 def ask(session: Session, export: Export, context: int, mode: int, start: int, end: int) -> tuple[Extents, int]:

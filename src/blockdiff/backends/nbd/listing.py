@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.nbd.address import parse_address
-from blockdiff.backends.nbd.connect import Lost, export_facts, list_contexts, list_exports
+from blockdiff.backends.nbd.connect import Lost, connect, export_facts, list_contexts, list_exports
 from blockdiff.errors import BlockdiffError, RemoteError
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ def _facts(address: NbdAddress, description: str) -> dict[str, Any]:
     facts.update(description=description, contexts=[])
     try:
         export = export_facts(address)
+        if not export.size:  # nbd-server knows it only when the export is opened
+            link, export = connect(address, [])
+            link.close()
         facts.update(size=export.size, read_only=export.read_only, description=description or export.description)
         facts["contexts"] = list_contexts(address)
     except (Lost, BlockdiffError):
