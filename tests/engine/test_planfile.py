@@ -16,7 +16,15 @@ PLAN = {
     "source": "a",
     "target": "b",
     "pairs": [
-        {"number": n, "group": n, "volume": "v", "source": SNAP, "target": SNAP, "by": "instant"} for n in (1, 2)
+        {
+            "number": n,
+            "group": n,
+            "volume": "v",
+            "source": {**SNAP, "url": f"a{n}"},
+            "target": {**SNAP, "url": f"b{n}"},
+            "by": "instant",
+        }
+        for n in (1, 2)
     ],
     "groups": [{"number": n, "name": "v", "tag": "s", "complete": True, "pairs": [n], "lacking": []} for n in (1, 2)],
     "missing": [],
@@ -55,6 +63,26 @@ def test_a_plan_that_was_cut_is_refused(length):
             read_plan(whole[: min(length, len(whole) - 1)], "plan.json")
 
 
+@pytest.mark.parametrize("key", SNAP)
+def test_what_a_snapshot_is_known_by_must_be_there(key):
+    value = copy.deepcopy(PLAN)
+    del value["pairs"][1]["target"][key]
+    with pytest.raises(InvalidInput, match=f"missing required field `{key}`"):
+        read(value)
+
+
+@pytest.mark.parametrize("key", ["groups", "missing", "schema_version", "for"])
+def test_no_part_may_be_missing(key):
+    with pytest.raises(InvalidInput, match=r"is no plan|is a plan of version"):
+        read({name: kept for name, kept in PLAN.items() if name != key})
+
+
+def test_a_plan_without_pairs_in_its_only_line():
+    empty = {**PLAN, "pairs": [], "groups": []}
+    assert read_plan(lines(empty), "stdin") == read(empty)
+    assert read(empty).pairs == []
+
+
 def changed(*path, to):
     value = copy.deepcopy(PLAN)
     part = value
@@ -77,6 +105,16 @@ def changed(*path, to):
         pytest.param(changed("groups", 0, "complete", to=False), "lacks something", id="complete-or-not"),
         pytest.param(changed("pairs", 0, "target", to=None), "pair 1 is none for verify", id="no-target"),
         pytest.param(changed("pairs", 0, "source", "name", to=3), "$.pairs[0].source.name", id="type"),
+        pytest.param(changed("pairs", 0, "source", "size", to=-1), ">= 0", id="size"),
+        pytest.param(changed("pairs", 0, "base", to=None), "pair 1 is none for verify", id="a-base"),
+        pytest.param(changed("for", to="diff"), "pair 1 is none for diff", id="no-base"),
+        pytest.param(
+            {**PLAN, "groups": [*PLAN["groups"], {**PLAN["groups"][0], "number": 3, "pairs": []}]},
+            "has no pairs, and lacks nothing",
+            id="empty-group",
+        ),
+        pytest.param(changed("pairs", 0, "source", "url", to="a2"), "have one source, a2", id="compared-twice"),
+        pytest.param(changed("pairs", 0, "target", "url", to="b2"), "have one target, b2", id="one-target"),
     ],
 )
 def test_what_is_no_plan(value, said):

@@ -5,7 +5,7 @@ The format is docs/schemas/pairs.schema.json: one object; or lines, each pair in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -28,13 +28,13 @@ class FileSnapshot(msgspec.Struct):
     """A snapshot as a plan names it; see ``catalog.Entry`` and ``snapshot.Snapshot``."""
 
     name: str
-    url: str = ""
-    volume: str = ""
-    id: str = ""
-    created: str | None = None
-    content: str = ""
-    size: int | None = None
-    identity: str = ""
+    url: str
+    volume: str
+    id: str
+    created: str | None
+    content: str
+    size: Annotated[int, msgspec.Meta(ge=0)] | None
+    identity: str
 
     def __str__(self) -> str:
         return self.url or f"{self.volume}@{self.name}"
@@ -47,9 +47,15 @@ class FilePair(msgspec.Struct):
     group: int
     volume: str
     source: FileSnapshot
-    base: FileSnapshot | None = None
+    base: FileSnapshot | msgspec.UnsetType | None = msgspec.UNSET
     target: FileSnapshot | None = None
     by: str = ""
+
+    @property
+    def named(self) -> dict[str, FileSnapshot]:
+        """The snapshots of the pair by their roles."""
+        every = {"base": self.base or None, "source": self.source, "target": self.target}
+        return {role: one for role, one in every.items() if one is not None}
 
 
 class FileLack(msgspec.Struct):
@@ -81,7 +87,7 @@ class PlanFile(msgspec.Struct, rename={"purpose": "for"}):
     purpose: str
     pairs: list[FilePair]
     groups: list[FileGroup]
-    missing: list[Any] = []
+    missing: list[Any]
 
 
 def read_plan(data: bytes, name: str) -> PlanFile:
@@ -92,6 +98,7 @@ def read_plan(data: bytes, name: str) -> PlanFile:
         value = _value(data)
         if not isinstance(value, dict) or value.get("command") != "pairs":
             raise InvalidInput(f"{name} is no plan: blockdiff pairs -o json makes one")
+        value.setdefault("pairs", [])  # the only line of a plan that has none
         if value.get("schema_version") != SCHEMA_VERSION:
             raise InvalidInput(f"{name} is a plan of version {value.get('schema_version')!r}, not {SCHEMA_VERSION}")
         plan = msgspec.convert(value, PlanFile)
@@ -132,9 +139,20 @@ def _check(plan: PlanFile, name: str) -> None:
     for group in plan.groups:
         if group.complete == bool(group.lacking):
             raise InvalidInput(f"{name}: the group {group} is complete, and lacks something")
+        if not group.pairs and not group.lacking:
+            raise InvalidInput(f"{name}: the group {group} has no pairs, and lacks nothing")
+    urls: dict[tuple[str, str], int] = {}
     for pair in plan.pairs:
-        if (pair.target is None) == (plan.purpose == "verify"):
+        verify = plan.purpose == "verify"
+        if (pair.target is not None) != verify or (pair.base is msgspec.UNSET) != verify:
             raise InvalidInput(f"{name}: pair {pair.number} is none for {plan.purpose}")
+        for role in ("source", "target"):
+            one = pair.named.get(role)
+            if one is not None and one.url and urls.setdefault((role, one.url), pair.number) != pair.number:
+                raise InvalidInput(
+                    f"{name}: pairs {urls[role, one.url]} and {pair.number} have one {role}, {one.url}: is one of "
+                    "them another's?"
+                )
 
 
 # ---- writing ----

@@ -28,7 +28,7 @@ class Diffing:
 
     def run(self, pair: FilePair, on_ranges: OnRanges) -> Done:
         self._progress.differing = 0
-        snapshots = [pair.source] if pair.base is None else [pair.base, pair.source]
+        snapshots = list(pair.named.values())
         with self.opener.opened(*snapshots) as devices:
             run = self._run(devices)
             total = 0

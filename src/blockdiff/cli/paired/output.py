@@ -160,13 +160,12 @@ def make_sink(output: str, command: str, progress: Any, *, quiet: bool, key: str
 
 def pair_facts(pair: FilePair, group: FileGroup) -> dict[str, Any]:
     """What the plan says of a pair."""
-    named = {"base": pair.base, "source": pair.source, "target": pair.target}
     return {
         "number": pair.number,
         "group": pair.group,
         "tag": group.tag,
         "volume": pair.volume,
-        **{key: {"url": one.url, "id": one.id} for key, one in named.items() if one is not None},
+        **{key: {"url": one.url, "id": one.id} for key, one in pair.named.items()},
     }
 
 

@@ -72,8 +72,8 @@ def load_plan(name: str, purpose: str, *, allow_empty: bool) -> PlanFile:
             "--allow-empty"
         )
     for pair in plan.pairs:
-        for snapshot in (pair.base, pair.source, pair.target):
-            if snapshot is not None and not snapshot.url:
+        for snapshot in pair.named.values():
+            if not snapshot.url:
                 raise InvalidInput(
                     f"{shown}: pair {pair.number}: nothing says how to open {snapshot}: its list has no url"
                 )
