@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from tests.fixtures.cli import COMMAND, blockdiff, finish, start
+from tests.fixtures.cli import COMMAND, finish, start
+from tests.fixtures.cli import within as blockdiff
 from tests.fixtures.schemas import obeys
 
 MIB = 1 << 20
@@ -320,6 +321,46 @@ def test_snapshots_that_say_when_they_were_made(sides):
 )
 def test_schedules_that_cannot_be_asked(sides, words, said):
     assert said in blockdiff("pairs", "--json", sides / "here.json", *words, expect=2).stderr
+
+
+@pytest.mark.parametrize("language", [("hourly:local=3",), ("0 * * * *", "--language", "lxd")], ids=["keep", "all"])
+@pytest.mark.parametrize("oldest", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "2025-12-31T00:00:00Z"])
+def test_gaps_since_the_beginning_of_time(sides, oldest, language, monkeypatch):
+    """It ended in an overflow, and went over each hour since."""
+    monkeypatch.setattr("blockdiff.cli.paired.missed.MOST", 10_000)
+    (sides / "here.json").write_text(json.dumps([{"name": "s", "created": oldest}]))
+    schedule, *options = language
+    if oldest < "1" and options:
+        words = ("--schedule", schedule, "--at", "2026-01-01", *options)
+        assert "more than 10,000 times" in blockdiff("pairs", "--json", sides / "here.json", *words, expect=2).stderr
+        return
+    ((volume, first, last, ticks),) = gaps(sides, schedule, "2026-01-01T00:59", *options)
+    assert (volume, last, ticks) == ("", "2026-01-01T00:00:00Z", 24 if options else 3)
+    assert first == ("2025-12-31T01:00:00Z" if options else "2025-12-31T22:00:00Z")
+
+
+def test_gaps_at_the_ends_of_time(sides):
+    (sides / "here.json").write_text(json.dumps([{"name": "s", "created": "0001-01-01T00:00:00Z"}]))
+    assert gaps(sides, "hourly:local=3", "0001-01-01T00:00") == []
+    assert gaps(sides, "hourly:local=1", "9999-12-31T23:59")[0][1] == "9999-12-31T23:00:00Z"
+    words = ("--schedule", "hourly:local=1", "--at", "0001-01-01T00:00+14:00")
+    assert "is no time" in blockdiff("pairs", "--json", sides / "here.json", *words, expect=2).stderr
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_plan_without_pairs_in_any_form(sides, form):
+    (sides / "there.json").write_text("[]")
+    plan = blockdiff("pairs", "--json", sides / "here.json", sides / "there.json", "-o", form, expect=0).stdout
+    blockdiff("verify", "--pairs", "-", stdin=plan, expect=2)
+    said = blockdiff("verify", "--pairs", "-", "--allow-empty", stdin=plan, expect=0).stdout
+    assert said.startswith("empty: 0 pairs")
+
+
+def test_one_url_for_two_disks_is_refused(sides):
+    """One of them would never have been compared."""
+    edit(sides, "there.json", lambda made: [{**item, "url": made[0]["url"]} for item in made])
+    said = blockdiff("pairs", "--json", sides / "here.json", sides / "there.json", expect=2).stderr
+    assert "have one url" in said
 
 
 def test_names_do_not_reach_the_terminal_raw(sides):

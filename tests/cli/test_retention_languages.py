@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.fixtures.cli import blockdiff
+from tests.fixtures.cli import within as blockdiff
 
 AT = ("--at", "2026-01-08T12:00")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
-from collections import deque
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.errors import InvalidInput
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from blockdiff.snapshot import Snapshot
 
 LATE = dt.timedelta(minutes=15)  # that a snapshot which is no tag may be made after its tick
+MOST = 1_000_000  # ticks that are looked at
+_EARLIEST = dt.datetime(2, 1, 1, tzinfo=dt.UTC)
 
 
 def missed(volumes: Mapping[str, Sequence[Snapshot]], text: str, name: str, at: str | None) -> list[dict[str, Any]]:
@@ -59,12 +60,25 @@ def _instants(snapshots: Sequence[Snapshot]) -> list[tuple[dt.datetime, bool]]:
 
 
 def _due(rule: Rule, oldest: tuple[dt.datetime, bool], now: dt.datetime) -> Sequence[dt.datetime]:
+    """The ticks from the oldest snapshot on; of a rule that keeps a number no more than so many, the last ones.
+
+    InvalidInput for more than anybody would look at.
+    """
     when, exact = oldest
-    after = when - (dt.timedelta(seconds=1) if exact else LATE)
-    ticks = takewhile(lambda tick: tick <= now, rule.ticks(after))
+    after = max(when, _EARLIEST) - (dt.timedelta(seconds=1) if exact else LATE)
+    keep, back = MOST, now - after
     if isinstance(rule.keep, KeepCount):
-        return deque(ticks, maxlen=max(0, rule.keep.count))
-    return list(ticks)
+        keep, back = max(0, rule.keep.count), dt.timedelta(hours=1)
+    found: list[dt.datetime] = []
+    while len(found) < keep:
+        begin = now - back if back < now - after else after
+        found = list(islice(takewhile(lambda tick: tick <= now, rule.ticks(begin)), MOST + 1))
+        if len(found) > MOST:
+            raise InvalidInput(f"the schedule has more than {MOST:,} times from {_text(after)} to {_text(now)}")
+        if begin == after:
+            break
+        back *= 2
+    return found[max(0, len(found) - keep) :]
 
 
 def _late(due: Sequence[dt.datetime], taken: Sequence[tuple[dt.datetime, bool]]) -> set[dt.datetime]:
@@ -82,9 +96,9 @@ def _time(text: str | None) -> dt.datetime:
         return dt.datetime.now(dt.UTC)
     try:
         time = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise InvalidInput(f"{text!r} is no time: write 2026-01-31T12:00") from None
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 def _text(time: dt.datetime) -> str:

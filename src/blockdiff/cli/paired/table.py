@@ -54,7 +54,7 @@ def _pairs(plan: dict[str, Any]) -> Iterator[str]:
     head = f"{len(rows)} pairs to {WHAT[plan['for']]}" if len(rows) != 1 else f"1 pair to {WHAT[plan['for']]}"
     if plan["group"] != "none":
         whole = sum(group["complete"] for group in plan["groups"])
-        head += f", in {len(groups)} groups ({len(groups) - whole} incomplete)"
+        head += f", in {len(groups)} group{'s' * (len(groups) != 1)} ({len(groups) - whole} incomplete)"
     yield head
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
