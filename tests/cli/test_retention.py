@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from blockdiff.cli.retention import command
 from blockdiff.errors import InvalidInput
-from tests.fixtures.cli import blockdiff
+from tests.fixtures.cli import blockdiff, within
 from tests.fixtures.schemas import obeys
 
 NAMES = [f"auto-v2-daily-2026010{day}0000-4" for day in (1, 2, 3)]
@@ -20,7 +20,8 @@ AT = ("--at", "2026-01-31T12:00")
 
 
 def explain(*words, stdin=None, expect=0, **options):
-    return blockdiff("retention", "explain", *words, stdin=stdin, expect=expect, **options)
+    run = blockdiff if options else within
+    return run("retention", "explain", *words, stdin=stdin, expect=expect, **options)
 
 
 def verdicts(*words, stdin=None, **options):
@@ -113,9 +114,9 @@ def test_a_list_of_rbd():
     assert expired("--policy", "last=1", "--match", "[!b]*", stdin=RBD) == [NAMES[1]]
 
 
-def test_times_of_rbd_are_local(monkeypatch):
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    found = {one["name"]: one for one in verdicts("--policy", "last=1", stdin=RBD)}
+def test_times_of_rbd_are_local():
+    env = {**os.environ, "TZ": "Europe/Berlin"}
+    found = {one["name"]: one for one in verdicts("--policy", "last=1", stdin=RBD, env=env)}
     assert found["before"]["time"] == "2026-01-02T01:30:00+00:00"
 
 
@@ -309,6 +310,32 @@ def test_bad_input(words):
 )
 def test_bad_lists(text):
     refused("--policy", "last=1", stdin=text)
+
+
+def test_entries_of_one_time_take_one_snapshot():
+    """Planned twice, it was refused as a name that is given twice."""
+    words = ("--at", "2026-01-03T12:00", "--simulate", "2026-01-05T12:00", "daily:local=2\ndaily:local=3")
+    said = explain(*words, *NAMES).stdout.splitlines()
+    assert [line.split()[:2] for line in said if line.startswith("coming")] == [
+        ["coming", f"auto-v2-daily-2026010{day}0000-4"] for day in (4, 5)
+    ]
+
+
+@pytest.mark.parametrize("text", ["", " \n"], ids=["nothing", "blank"])
+def test_a_replica_whose_list_is_empty_is_refused(tmp_path, text):
+    """The command that was to write it may have failed: without it the base of the next copy expires."""
+    (tmp_path / "copy").write_text(text)
+    said = explain("daily:local=1", "--replica", tmp_path / "copy", *NAMES, expect=2).stderr
+    assert "is empty: the list of a copy without snapshots is []" in said
+    (tmp_path / "copy").write_text("[]")
+    assert "will be a full one" in explain("daily:local=1", "--replica", tmp_path / "copy", *NAMES).stderr
+
+
+@pytest.mark.parametrize("key", ["volume", "created", "scheduled", "series", "rule", "state", "base", "managed"])
+def test_our_words_in_a_list_of_rbd_are_refused(key):
+    """They were lost: what stands on another, or belongs to somebody else, could expire."""
+    item = {"id": 1, "name": NAMES[0], "size": 1, "protected": "false", "timestamp": "", key: "x"}
+    assert f"has no {key!r}" in explain("daily:local=1", stdin=json.dumps([item]), expect=2).stderr
 
 
 def refused(*words, stdin=None):

@@ -72,6 +72,19 @@ def test_volumes():
             id="newest-first",
         ),
         pytest.param('[{"id":1,"protected":"false"}]', "missing required field", id="rbd-without-name"),
+        *(
+            pytest.param(
+                '[{"id":1,"name":"a","size":1,"protected":"false","%s":"x"}]' % key,  # noqa: UP031
+                f"which has no '{key}'",
+                id=f"rbd-with-{key}",
+            )
+            for key in ("volume", "created", "content", "url", "identity")
+        ),
+        pytest.param(
+            '[{"name":"a","url":"x"},{"name":"b"},{"name":"c","url":"x"}]',
+            "$[0] and $[2] have one url, x",
+            id="one-url",
+        ),
     ],
 )
 def test_what_is_no_list(text, said):

@@ -47,6 +47,9 @@ class _Rbd(msgspec.Struct):
     namespace: dict[str, Any] = {}
 
 
+_NOT_RBD = ("volume", "created", "content", "url", "identity")
+
+
 class ListedCatalog:
     """What a list says. ``dated``: the dates are those of the content, as the list's maker has to see to."""
 
@@ -77,6 +80,9 @@ def listed_catalog(data: bytes, name: str) -> ListedCatalog:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidInput(f"{name} is no list of snapshots: {FORM}")
     rbd = any("protected" in item or "timestamp" in item for item in value)
+    for item in value if rbd else ():
+        if mixed := [key for key in _NOT_RBD if key in item]:
+            raise InvalidInput(f"{name} is in the words of rbd, which has no {mixed[0]!r}: {FORM}")
     try:
         entries = _of_rbd(value) if rbd else _ours(value, name)
     except msgspec.ValidationError as error:
@@ -93,9 +99,12 @@ def listed_catalog(data: bytes, name: str) -> ListedCatalog:
 
 def _ours(value: list[Any], name: str) -> list[Entry]:
     items = msgspec.convert(value, list[_Item])
+    urls: dict[str, int] = {}
     for place, item in enumerate(items):
         if not item.name:
             raise InvalidInput(f"{name}: the snapshot at $[{place}] has no name")
+        if item.url and (other := urls.setdefault(item.url, place)) != place:
+            raise InvalidInput(f"{name}: the snapshots at $[{other}] and $[{place}] have one url, {item.url}")
     return [
         Entry(
             Snapshot(item.volume, item.name, str(item.id), item.created, item.content),

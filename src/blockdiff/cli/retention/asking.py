@@ -104,7 +104,7 @@ class Asked:
             if sys.stdin.isatty():
                 say("blockdiff: reading a list of snapshots from the terminal; end it with Ctrl-D")
             listed = read_list(read_file("-"), "stdin", self._clock)
-        replicas = [(name, read_list(read_file(name), name, self._clock)) for name in self._replicas]
+        replicas = [(name, self._replica(name)) for name in self._replicas]
         question = Question(
             self.policies,
             self.now,
@@ -117,6 +117,14 @@ class Asked:
             self._coming,
         )
         return answers(listed, question)
+
+    def _replica(self, name: str) -> list[Listed]:
+        """InvalidInput for a file without anything in it: what was to write it may have failed."""
+        data = read_file(name)
+        if not data.strip():
+            shown = "stdin" if name == "-" else name
+            raise InvalidInput(f"--replica {shown} is empty: the list of a copy without snapshots is []")
+        return read_list(data, name, self._clock)
 
     def _coming(self, points: Sequence[Point]) -> Sequence[Point]:
         """What will have been taken until then, of each machine there is."""
@@ -133,7 +141,8 @@ class Asked:
         ticks = list(itertools.islice(due, _MOST // len(series) + 1))
         if len(ticks) * len(series) > _MOST:
             raise InvalidInput(f"--simulate would take more than {_MOST:,} snapshots: name an earlier time")
-        return [self._point(tick, rule, name) for tick, rule in ticks for name in series]
+        # entries of one time take one snapshot
+        return list(dict.fromkeys(self._point(tick, rule, name) for tick, rule in ticks for name in series))
 
     def _point(self, tick: dt.datetime, rule: Rule, series: str) -> Point:
         """Named as its language would, where it goes by names."""

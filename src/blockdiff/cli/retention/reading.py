@@ -75,6 +75,9 @@ class _Rbd(msgspec.Struct):
     namespace: dict[str, Any] = {}
 
 
+_NOT_RBD = tuple(field for field in _Item.__struct_fields__ if field not in _Rbd.__struct_fields__)
+
+
 def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[Listed]:
     """The snapshots of a list. ``where`` names it in messages; ``clock`` is the zone of rbd's timestamps, None that of
     this machine. Raises InvalidInput.
@@ -93,6 +96,9 @@ def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[L
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidInput(f"{where} is no list of snapshots: accepted are {_FORM}")
     rbd = any("timestamp" in item or isinstance(item.get("protected"), str) for item in value)
+    for item in value if rbd else ():
+        if mixed := [key for key in _NOT_RBD if key in item]:
+            raise InvalidInput(f"{where} is in the words of rbd, which has no {mixed[0]!r}; accepted are {_FORM}")
     try:
         found = _of_rbd(value, clock) if rbd else [_ours(item) for item in msgspec.convert(value, list[_Item])]
     except msgspec.ValidationError as error:
