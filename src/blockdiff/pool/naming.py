@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 _Name = TypeVar("_Name")
 
 
+class Placed(Protocol):
+    """A name that says in which pool its volume is; empty if it does not."""
+
+    @property
+    def pool(self) -> str: ...
+
+
+_Placed = TypeVar("_Placed", bound=Placed)
+
+
 class NamingError(InvalidInput):
     """A text that is nobody's name, or that of two; or a volume that has no name on this storage."""
 
@@ -27,9 +37,16 @@ class Naming(Protocol[_Name]):
         """The name of a text. Raises NamingError if there is none, or more than one."""
 
 
-def only(text: str, readings: Iterable[_Name], wanted: str) -> _Name:
-    """The one reading of a text. Raises NamingError that says which there are, or what is wanted."""
-    found = list(dict.fromkeys(readings))
+def only(text: str, readings: Iterable[_Placed], wanted: str, *, pool: str | None = None) -> _Placed:
+    """The one reading of a text; with ``pool``, the one that is in it.
+
+    Raises NamingError that says which there are, or what is wanted.
+    """
+    every = list(dict.fromkeys(readings))
+    found = [one for one in every if pool in (None, one.pool)]
+    if every and not found:
+        said = " or ".join(quoted(one.pool) if one.pool else "no pool" for one in every)
+        raise NamingError(f"{quoted(text)} is no name of a volume in the pool {quoted(pool or '')}: it names {said}")
     if not found:
         raise NamingError(f"{quoted(text)} is no name of a volume: {wanted}")
     if len(found) > 1:

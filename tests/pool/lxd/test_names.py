@@ -76,6 +76,7 @@ VECTORS = [
     ("zfs", f"tank/containers/c1@deleted-{UUID}", name(CONTAINER, "c1", pool="tank", **DELETED)),
     ("zfs", f"tank/containers/c1@migration-{UUID}", name(CONTAINER, "c1", pool="tank", **MIGRATION)),
     ("zfs", "buckets/default_b1", name(BUCKET, "b1")),
+    ("zfs", "buckets/default_b1.block", name(BUCKET, "b1.block")),  # there are no block devices of that type
     # directories
     *(
         vector
@@ -85,7 +86,7 @@ VECTORS = [
             (driver, "/pools/a/custom/default_vol1/root.img", name(CUSTOM, "vol1", BLOCK, pool="/pools/a")),
             (driver, "custom-snapshots/default_vol1/snap0", name(CUSTOM, "vol1", snapshot="snap0")),
             (driver, "custom-snapshots/default_vol1/snap0/root.img", name(CUSTOM, "vol1", BLOCK, snapshot="snap0")),
-            (driver, "custom/default_disc.iso", name(CUSTOM, "disc", ISO)),
+            (driver, "custom/default_disc.iso/root.img", name(CUSTOM, "disc", ISO)),
             (driver, "virtual-machines/vm1/root.img", name(VM, "vm1", BLOCK)),
             (driver, "virtual-machines-snapshots/p1_vm1/root.img", name(VM, "vm1", project="p1", snapshot="root.img")),
             (driver, "a/containers/c1", name(CONTAINER, "c1", pool="a")),
@@ -200,6 +201,27 @@ def test_texts_that_are_no_names(driver, text, error):
 def test_names_that_no_text_has(driver, one, error):
     with pytest.raises(NamingError, match=error):
         make_name(driver, one)
+
+
+@pytest.mark.parametrize("driver", ["dir", "btrfs"])
+def test_the_directory_of_an_iso_image(driver):
+    assert parse_name(driver, "/p/custom/default_disc.iso") == name(CUSTOM, "disc", ISO, pool="/p")
+
+
+@pytest.mark.parametrize(
+    ("driver", "text", "pool", "said"),
+    [
+        ("lvm", "custom_default_a", "vg", 'in the pool "vg": it names no pool'),
+        ("lvm", "/dev/vg/custom_default_a", "", 'in the pool "": it names "vg"'),
+        ("ceph", "rbd/custom_default_a", "lxd", 'in the pool "lxd": it names "rbd"'),
+        ("zfs", "tank/custom/default_a", "tank/lxd", 'in the pool "tank/lxd": it names "tank"'),
+        ("dir", "/p/custom/default_a", "/q", 'in the pool "/q": it names "/p"'),
+    ],
+)
+def test_a_name_of_another_pool(driver, text, pool, said):
+    with pytest.raises(NamingError) as caught:
+        parse_name(driver, text, pool=pool)
+    assert str(caught.value).endswith(f" is no name of a volume {said}")
 
 
 def test_a_pool_that_is_known_tells_paths_apart():

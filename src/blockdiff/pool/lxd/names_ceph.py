@@ -41,7 +41,7 @@ class Ceph:
         return proved(text, self.parse(text, pool=name.pool), name)
 
     def parse(self, text: str, *, pool: str | None = None) -> Name:
-        return only(text, (one for one in _readings(text) if pool in (None, one.pool)), _WANTED)
+        return only(text, _readings(text), _WANTED, pool=pool)
 
 
 def _snapshot_text(name: Name) -> str:

@@ -1,6 +1,7 @@
 """Paths below a pool's directory, of the drivers dir and btrfs: ``POOL/custom-snapshots/default_vol1/snap0/root.img``.
 
-A volume is a directory; of a block device it holds the file ``root.img``, and that file is what is named.
+A volume is a directory; of a block device or an ISO image it holds the file ``root.img``, and that file is what is
+named. The directory of an image alone is read as the image, too: its name ends with ``.iso``.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ class Directory:
             raise NamingError(f"{name} has no name in a directory")
         volume = name.storage + (_ISO if name.content is ContentType.ISO else "")
         parts = [f"{name.type}{_SNAPSHOTS}", volume, name.snapshot] if name.snapshot else [name.type, volume]
-        parts += [_DISK] if name.content is ContentType.BLOCK else []
+        parts += [_DISK] if name.content.is_block else []
         text = "/".join([name.pool, *parts] if name.pool else parts)
         return proved(text, self.parse(text, pool=name.pool), name)
 
     def parse(self, text: str, *, pool: str | None = None) -> Name:
-        return only(text, (one for one in _readings(text) if pool in (None, one.pool)), _WANTED)
+        return only(text, _readings(text), _WANTED, pool=pool)
 
 
 def _readings(text: str) -> Iterator[Name]:

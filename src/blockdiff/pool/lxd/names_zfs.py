@@ -43,7 +43,7 @@ class Zfs:
 
     def parse(self, text: str, *, pool: str | None = None) -> Name:
         readings = _readings(text) if _LEGAL.fullmatch(text) and len(text) <= _LONGEST else ()
-        return only(text, (one for one in readings if pool in (None, one.pool)), _WANTED)
+        return only(text, readings, _WANTED, pool=pool)
 
 
 def _suffix(name: Name) -> str:
