@@ -183,6 +183,16 @@ def test_the_librarys_vectors(time, text, due):
         ("7 */6 * * *", Steps(6, 7)),
         ("7 */24 * * *", Daily(0, 7)),
         ("7 */5 * * *", Steps(5, 7)),
+        ("7 */6 * * mon", Cron("7 */6 * * 1")),
+        ("7 */6 1 * *", Cron("7 */6 1 * *")),
+        ("7 */6 * jan *", Cron("7 */6 * 1 *")),
+        ("7 * * * mon", Cron("7 * * * 1")),
+        ("7 * 1 * *", Cron("7 * 1 * *")),
+        ("* * * jan *", Cron("* * * 1 *")),
+        ("7 3 * jan *", Cron("7 3 * 1 *")),
+        ("7 3 * * mon,tue", Cron("7 3 * * 1,2")),
+        ("7 3 9 * mon", Cron("7 3 9 * 1")),
+        ("7 3 9 jan mon", Cron("7 3 9 1 1")),
         ("5-5/10 3-3 * * *", Daily(3, 5)),
         ("*/15 * * * *", Cron("*/15 * * * *")),
         ("0-59 * * * *", Cron("0-59 * * * *")),
@@ -312,3 +322,28 @@ def test_any_text_is_fields_or_an_error(text):
         assert error.length <= max(1, len(text))  # noqa: PT017
         return
     assert next(calendar.ticks(dt.datetime(2024, 1, 1, tzinfo=dt.UTC)))
+
+
+@pytest.mark.parametrize(
+    ("text", "skipped", "shown_twice"),
+    [  # the table of docs/schedules/lxd.md
+        ("30 2 * * *", ["03:30"], ["02:30+0200"]),
+        ("30 2 * * sun", ["03:30"], ["02:30+0200"]),
+        ("30 */2 * * *", ["03:30"], ["02:30+0200"]),
+        ("30 2 27,31 * *", ["03:00"], ["02:30+0200"]),
+        ("30 2 * * sat,sun", ["03:00"], ["02:30+0200"]),
+        ("15,45 2 * * *", ["03:00"], ["02:15+0200", "02:45+0200"]),
+        ("30 * * * *", ["03:30"], ["02:30+0200", "02:30+0100"]),
+        ("*/30 2 * * *", [], ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"]),
+        ("? 2 * * *", [], [f"02:{minute:02}+0{hour}00" for hour in (2, 1) for minute in range(60)]),
+    ],
+)
+def test_the_table_of_clocks_that_change(text, skipped, shown_twice):
+    zone = ZoneInfo("Europe/Berlin")
+
+    def shown(*when, form):
+        begin = dt.datetime(*when, tzinfo=zone).astimezone(dt.UTC) - MINUTE
+        return [tick.astimezone(zone).strftime(form) for tick in ticks(text, begin, begin + 2 * 60 * MINUTE, zone)]
+
+    assert [time for time in shown(2024, 3, 31, 1, 31, form="%H:%M") if time < "03:31"] == skipped
+    assert [time for time in shown(2024, 10, 27, 2, form="%H:%M%z") if time < "03"] == shown_twice
