@@ -178,6 +178,8 @@ def test_the_newest_of_a_list_in_any_order():
     for listed in ([older, newer, *others], [*others, newer, older]):
         assert latest(listed, "vol", "daily") == (newer, ())
     assert latest(others, "vol", "daily") == (None, ())
+    twins = [snapshot("2025-12-21T14:00", id=name, metadata=OF_DAILY) for name in "ab"]
+    assert latest(twins, "vol", "daily") == latest(twins[::-1], "vol", "daily") == (twins[1], ())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockdiff.cinder.policy import LANGUAGE, Daily, Express, Monthly, Policies, Weekly
+from blockdiff.cinder.policy import LANGUAGE, Daily, Express, Monthly, Policies, Weekly, parse_metadata
 from blockdiff.errors import InvalidInput
 from blockdiff.retention import GFS, KeepAge, KeepCount, KeepDays
 from blockdiff.schedule import calendar
@@ -99,6 +99,17 @@ def test_all_errors_are_told():
     both = refused(json.dumps(dict(line.split("=") for line in text.splitlines())))
     assert str(both).count("\n") == 2
     assert both.line == 0
+
+
+def test_of_very_many_errors_the_first_are_told():
+    lines = [f"x-snapsentry-daily-{number:06}=1" for number in range(3_000)]
+    for text in ("\n".join(lines), json.dumps(dict(line.split("=") for line in lines))):
+        shown = str(refused(text))
+        assert shown.count("accepted are x-snapsentry-daily-enabled") == 20
+        assert shown.endswith("\n... and 2980 more")
+    assert "more" not in str(refused("\n".join(lines[:20])))
+    with pytest.raises(InvalidInput, match=r"\.\.\. and 2980 more$"):
+        parse_metadata(dict(line.split("=") for line in lines))
 
 
 @pytest.mark.parametrize(

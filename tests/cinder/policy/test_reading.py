@@ -235,6 +235,8 @@ def test_managed_switches_all():
     policies = parse_metadata(metadata)
     assert policies.every == (WRITTEN["daily"][0],)
     assert policies.active == policies.rules() == ()
+    assert policies.never == ("daily",)
+    assert parse_metadata(metadata | MANAGED).never == ()
     assert parse_metadata(metadata | MANAGED).active == (WRITTEN["daily"][0],)
     assert read_metadata(metadata | {"x-snapsentry-managed": "on"}).doubtful("daily")
 

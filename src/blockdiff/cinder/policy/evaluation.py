@@ -69,7 +69,8 @@ def latest(snapshots: Iterable[StoredSnapshot], volume: str, kind: str) -> Lates
         if status not in GOOD:
             told.append(f"snapshot {one.id} of {one.created.isoformat()}: its state is {one.status}")
         if status in GOOD or status == CREATING:
-            newest = one if newest is None or one.created >= newest.created else newest
+            later = newest is None or (one.created, one.id) > (newest.created, newest.id)
+            newest = one if later else newest
     return Latest(newest, tuple(told))
 
 

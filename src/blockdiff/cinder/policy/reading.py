@@ -12,9 +12,13 @@ from blockdiff.cinder.policy.volume import Policies
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from blockdiff.cinder.policy.model import Policy
+
+
+TOLD = 20
+"""How many faults an error tells of; a volume with more has other troubles."""
 
 
 class Fault(NamedTuple):
@@ -60,8 +64,13 @@ def parse_metadata(metadata: Mapping[str, object], *, original: bool = False) ->
     """The policies of a volume's metadata. Raises InvalidInput with all faults."""
     found = read_metadata(metadata, original=original)
     if found.faults:
-        raise InvalidInput("\n".join(map(str, found.faults)))
+        raise InvalidInput("\n".join([*map(str, found.faults[:TOLD]), *more(found.faults)]))
     return found.policies
+
+
+def more(faults: Sequence[Fault]) -> list[str]:
+    """That there are more faults than an error tells of; nothing if there are not."""
+    return [f"... and {len(faults) - TOLD} more"] if len(faults) > TOLD else []
 
 
 class _Found(NamedTuple):
@@ -95,7 +104,8 @@ class _Reader:
         name = key.lower()
         if name not in KNOWN and name != MANAGED:
             if not self._original:
-                self._fault(key, f"this key is not known: {accepted(key)}")
+                hint = f": {accepted(key)}" if len(self._faults) < TOLD else ""  # to look for one takes its time
+                self._fault(key, f"this key is not known{hint}")
         elif not isinstance(text, str):
             self._fault(key, f"invalid value {value.shown(repr(text))[1:-1]}; must be a text")
         elif (other := self._found.get(name)) is None or (self._original and key == name):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from blockdiff.cinder.policy.reading import TOLD, more
 from blockdiff.cinder.policy.value import shown
 from blockdiff.schedule.spot import ScheduleError, Spot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from blockdiff.cinder.policy.reading import Fault
 
@@ -60,14 +61,14 @@ def read_lines(text: str) -> dict[str, Entry]:
     return entries
 
 
-def refused(faults: Iterable[Fault], entries: Mapping[str, Entry]) -> ScheduleError:
-    """The error that tells all faults, each with its place; the fields are those of the first."""
-    first, *others = [_wrong(fault, entries) for fault in faults]
-    more = [str(error) for error in others]
+def refused(faults: Sequence[Fault], entries: Mapping[str, Entry]) -> ScheduleError:
+    """The error that tells of the faults, each with its place; the fields are those of the first."""
+    first, *others = [_wrong(fault, entries) for fault in faults[:TOLD]]
+    rest = [*(str(error) for error in others), *more(faults)]
     if first.line:
         fields: dict[str, Any] = {"line": first.line, "column": first.column}
-        return ScheduleError(first.reason, excerpt="\n".join([first.excerpt, *more]), **fields)
-    return ScheduleError("\n".join([first.reason, *more]))
+        return ScheduleError(first.reason, excerpt="\n".join([first.excerpt, *rest]), **fields)
+    return ScheduleError("\n".join([first.reason, *rest]))
 
 
 def _wrong(fault: Fault, entries: Mapping[str, Entry]) -> ScheduleError:
