@@ -147,3 +147,6 @@ def test_offsets_with_seconds_name_the_same_instant():
     time = dt.datetime(1850, 1, 1, 12, tzinfo=ZoneInfo("Europe/Paris"))  # 9 minutes and 21 seconds ahead
     assert dt.datetime.fromisoformat(rfc3339(time)) == time
     assert rfc3339(time).endswith("+00:09")
+    west = time.astimezone(ZoneInfo("America/New_York"))  # 4 hours, 56 minutes and 2 seconds behind
+    assert dt.datetime.fromisoformat(rfc3339(west)) == west
+    assert rfc3339(west).endswith("-04:56")

@@ -29,7 +29,7 @@ class Ceph:
     def make(self, name: Name) -> str:
         name.checked()
         if not name.type.singular or name.content is None:
-            raise NamingError(f"{name} has no name on ceph")
+            raise NamingError(f"{name} has no name on ceph: a known content is wanted, and no bucket")
         if (name.type is VolumeType.IMAGE) is not bool(name.filesystem):
             raise NamingError(f"{name} has no name on ceph without its file system")
         if "@" in name.storage + name.snapshot:

@@ -25,7 +25,9 @@ class Directory:
     def make(self, name: Name) -> str:
         name.checked()
         if name.deleted or name.content is None or name.kind is not SnapshotKind.USER or name.filesystem:
-            raise NamingError(f"{name} has no name in a directory")
+            raise NamingError(
+                f"{name} has no name in a directory: a known content is wanted, and nothing deleted or internal"
+            )
         volume = name.storage + (_ISO if name.content is ContentType.ISO else "")
         parts = [f"{name.type}{_SNAPSHOTS}", volume, name.snapshot] if name.snapshot else [name.type, volume]
         parts += [_DISK] if name.content.is_block else []

@@ -31,7 +31,7 @@ class Lvm:
     def make(self, name: Name) -> str:
         name.checked()
         if name.deleted or name.content is None or name.kind is not SnapshotKind.USER:
-            raise NamingError(f"{name} has no name on lvm")
+            raise NamingError(f"{name} has no name on lvm: a known content is wanted, and nothing deleted or internal")
         escaped = [part.replace("-", "--") for part in (name.storage, name.snapshot) if part]
         volume = f"{name.type}_{'-'.join(escaped)}" + (f"_{name.filesystem}" if name.filesystem else "")
         volume += _SUFFIXES.get(name.content, "")
