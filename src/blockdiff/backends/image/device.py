@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.image.address import ImageAddress, parse_address
+from blockdiff.backends.image.direct import open_direct
 from blockdiff.backends.image.opening import OpenImage, open_own
 from blockdiff.backends.nbd.device import ALLOCATION, NbdDevice, ask
 from blockdiff.errors import DeviceError, UnsupportedOperation
@@ -14,6 +15,8 @@ from blockdiff.errors import DeviceError, UnsupportedOperation
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
+
+    from typing_extensions import Buffer
 
     from blockdiff._fast import Extents
     from blockdiff.backends.image.chain import ChainChanges
@@ -68,6 +71,9 @@ class ImageDevice(NbdDevice):
         self.image: OpenImage | None = image
         self.url, self.address = str(image.address), image.address
         self.size = min(self.size, image.size) if image.snapshot is not None else self.size
+        self._direct = open_direct(image.layers) if image.snapshot is None and not image.address.force_share else None
+        if self._direct is not None:
+            self.driver = None  # type: ignore[assignment,method-assign]
         self.snapshot = image.snapshot.name if image.snapshot is not None else ""
         self.layers = [(layer.key, layer.format, layer.size) for layer in image.layers]
         self.file_keys = [file.key for file in image.files()]
@@ -115,6 +121,19 @@ class ImageDevice(NbdDevice):
     def __del__(self) -> None:
         if getattr(self, "image", None) is not None:
             self.close()
+
+    def pread_into(self, buffer: Buffer, offset: int) -> None:
+        """Plain clusters are read from the files, the rest by QEMU. ShortRead, DeviceError."""
+        self.session  # noqa: B018 - a closed device says so
+        if self._direct is not None and self.image is not None and self.image.server.ended():
+            # nobody keeps writers away any more
+            raise DeviceError(self.explain(errno.ECONNRESET), url=self.url, action="read", offset=offset)
+        with memoryview(buffer) as whole, whole.cast("B") as view:
+            if self._direct is None or offset + len(view) > self.size:
+                super().pread_into(view, offset)
+                return
+            for start, end in self._direct.read(view, offset):
+                super().pread_into(view[start:end], offset + start)
 
     # ---- what changed since a backing file ----
 

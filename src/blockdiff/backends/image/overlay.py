@@ -16,6 +16,8 @@ from blockdiff.backends.opening import failure, printable, refuse_device_directo
 from blockdiff.errors import BlockdiffError, DeviceBusy, DeviceError, InvalidInput, UnsupportedOperation
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from blockdiff.backends.image.layer import Layer
     from blockdiff.locator import Locator
 
@@ -126,12 +128,18 @@ class OverlayDevice(NbdDevice):
         except BlockdiffError as error:
             self._server.stop()
             raise failure_of(self._server, layers, url, str(error)) from error
-        self.url, self._open = url, True
+        self.url, self.owner = url, True
         self.file_keys = [file.key for layer in layers for file in layer.files()]
         self.made_of = [f"{new.url} (qcow2)", *(f"{x.url} ({x.format})" for y in layers[1:] for x in y.files())]
 
     def refuse_if_same(self, source: object) -> None:
         """Nothing: the file is new."""
+
+    def clone(self) -> Self:
+        """Another device on the same server, which ends with the first one."""
+        twin = super().clone()
+        twin.owner = False
+        return twin
 
     def commit(self) -> None:
         """Ends the server in good order and gives the file its name, which nobody else has taken. DeviceError."""
@@ -145,8 +153,8 @@ class OverlayDevice(NbdDevice):
     def close(self) -> None:
         """Ends the server; without ``commit`` nothing is left behind."""
         super().close()
-        if getattr(self, "_open", False):
-            self._open = False
+        if getattr(self, "owner", False):
+            self.owner = False
             self._server.stop()
             close_layers(self._layers)
             self._new.close()
