@@ -268,6 +268,32 @@ def test_times_that_the_original_does_not_have(text):
     assert str(parse_schedules(text)) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "as_the_original", "here"),
+    [
+        ("weekly:local=1@Tue/04:05", "weekly:local=1@Tue", "weekly:local=1@Tue/04:05"),
+        ("weekly:local=1@tuesday/no-time", "weekly:local=1@Tue", None),
+        ("yearly:local=1@Dec-25", "yearly:local=1@Dec", "yearly:local=1@Dec-25"),
+        ("yearly:local=1@january-32", "yearly:local=1@Jan", None),
+        ("yearly:local=1@Feb-29/01:02", "yearly:local=1@Feb", "yearly:local=1@Feb-29/01:02"),
+        ("daily:local=1@3:15", None, "daily:local=1@03:15"),
+        ("monthly:local=1@15/03:15", None, "monthly:local=1@15/03:15"),
+        ("yearly:local=1@032/03:15", None, "yearly:local=1@032/03:15"),
+    ],
+)
+def test_the_original_takes_no_notice_of_times_behind_names(text, as_the_original, here):
+    for original, expected in ((True, as_the_original), (False, here)):
+        if expected is None:
+            with pytest.raises(ScheduleError):
+                parse_schedules(text, original=original)
+        else:
+            assert str(parse_schedules(text, original=original)) == expected
+
+
+def test_what_is_not_normalised_has_a_text():
+    assert str(Schedules([Schedule(month=3)])) == "yearly:local=1@Mar"
+
+
 def schedules():
     minute, hour = st.integers(0, 59), st.integers(0, 23)
     times = st.one_of(

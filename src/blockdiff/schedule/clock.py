@@ -29,14 +29,17 @@ _DATE = re.compile(r"([A-Za-z]+)-([0-9]{1,2})", re.ASCII)
 
 
 def read(period: Period, text: str, *, original: bool = False) -> Fields:
-    """The fields that a text sets; an empty text is the period's default. Raises InvalidInput."""
+    """The fields that a text sets; an empty text is the period's default. Raises InvalidInput.
+
+    ``original`` knows no times behind days, and takes no notice of what follows the first letters of a name.
+    """
     if period == Period.MINUTELY:
         return {"minutely": min(max(integer(text), 0), 100) / 100 if text else 1.0}
     if period == Period.HOURLY:
         return {"minute": _number(text, "minute", 0, 59)}
     if period == Period.DAILY:
-        return _time(text) if ":" in text else {"hour": _number(text, "hour", 0, 23)}
-    day, slash, time = text.partition("/")
+        return _time(text) if ":" in text and not original else {"hour": _number(text, "hour", 0, 23)}
+    day, slash, time = (text, "", "") if original else text.partition("/")
     fields: Fields = _time(time) if slash else {}
     if period == Period.WEEKLY:
         return {"weekday": _weekday(day), **fields}
@@ -66,7 +69,7 @@ def write(one: Schedule) -> str:
 def _date_text(one: Schedule) -> str:
     if one.yearday:
         return f"{one.yearday:03}"
-    return MONTHS[one.month or 1] + (f"-{one.day}" if one.day != 1 else "")
+    return MONTHS[one.month or 1] + (f"-{one.day}" if one.day not in (None, 1) else "")
 
 
 def _time_text(one: Schedule) -> str:
@@ -115,7 +118,7 @@ def _weekday(text: str) -> int:
 
 def _yearly(text: str, *, original: bool) -> Fields:
     """A month by name or two characters, perhaps with a day, or a day of the year by three characters."""
-    dated = _DATE.fullmatch(text)
+    dated = None if original else _DATE.fullmatch(text)
     name, day = (dated[1], dated[2]) if dated else (text, "")
     names = [month.lower() for month in MONTHS]
     if not text:
