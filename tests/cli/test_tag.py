@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 from tests.fixtures.cli import COMMAND, blockdiff
 from tests.fixtures.schemas import obeys
 
@@ -50,11 +52,44 @@ def test_names_that_are_no_tags():
     assert human.stderr == "blockdiff: error: 2 of 4 names are no tag\n"
 
 
-def test_bytes_that_are_no_text():
-    text = b"auto-v2-hourly-202001020300-4\n\xff\n"
-    done = subprocess.run([*COMMAND, "tag", "parse", "-"], input=text, capture_output=True, check=False)
+@pytest.mark.parametrize("form", ["json", "jsonl", "human"])
+def test_bytes_that_are_no_text_are_told_in_their_place(form):
+    text = b"auto-v2-hourly-202001020300-4\n\xff\nauto-v2-hourly-202001020300-5\n"
+    done = subprocess.run([*COMMAND, "tag", "parse", "-o", form, "-"], input=text, capture_output=True, check=False)
     assert done.returncode == 2
-    assert b"line 2 of standard input is no text" in done.stderr
+    assert b"1 of 3 names is no tag" in done.stderr
+    assert done.stdout.count(b"line 2: no tag is of bytes that are no UTF-8") == 1
+    if form == "json":
+        found = json.loads(done.stdout)
+        assert [item["tag"] for item in found] == [
+            "auto-v2-hourly-202001020300-4", "b'\\xff'", "auto-v2-hourly-202001020300-5",
+        ]  # fmt: skip
+        obeys(found[1], "tag")
+
+
+def test_what_a_terminal_would_obey_is_written_out():
+    name = "manual-v3-hourly-202001020300-\x1b[2Jx\r"
+    for stdin, argument in ((name + "\n", "-"), ("", name)):
+        human = blockdiff("tag", "parse", argument, stdin=stdin, expect=0).stdout
+        assert all(char.isprintable() or char == "\n" for char in human)
+        assert "\\x1b[2Jx\\r" in human
+        assert (
+            json.loads(blockdiff("tag", "parse", "-o", "jsonl", argument, stdin=stdin, expect=0).stdout)["tag"] == name
+        )
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[2J", "not-\udcff-text"])
+def test_names_that_no_line_could_hold_are_not_made(name):
+    done = blockdiff("tag", "make", "--period", "daily", "--time", "202001020300", "--rbd", name, expect=2)
+    assert "cannot be printed" in done.stderr
+    assert done.stdout == ""
+
+
+def test_no_stdin():
+    command = subprocess.list2cmdline([*COMMAND, "tag", "parse", "-"])
+    done = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot read stdin" in done.stderr
 
 
 def test_one_name_as_a_line():

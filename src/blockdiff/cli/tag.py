@@ -58,7 +58,7 @@ def parse(tag: str, output: str) -> int:
         return 0
     for name, value in facts.items():
         if value is not None:
-            click.echo(f"{name:<9} {value}")
+            click.echo(f"{name:<9} {_visible(str(value))}")
     return 0
 
 
@@ -70,7 +70,7 @@ def _many(output: str) -> int:
     for count, facts in enumerate(_stdin(), 1):
         bad += "error" in facts
         if output == "human":
-            write(f"{facts['tag']}  {facts.get('error') or _summary(facts)}\n")
+            write(f"{_visible(facts['tag'])}  {facts.get('error') or _visible(_summary(facts))}\n")
         elif output == "jsonl":
             write(json.dumps(facts) + "\n")
         else:
@@ -86,15 +86,27 @@ def _stdin() -> Iterator[dict[str, Any]]:
     """What each line says: the facts of a tag, or ``tag`` and ``error``."""
     from blockdiff.tag import Tag, TagError
 
-    for number, line in enumerate(sys.stdin.buffer, 1):
+    for number, line in enumerate(_lines(), 1):
+        data = line.removesuffix(b"\n")
         try:
-            name = line.removesuffix(b"\n").decode()
+            yield _facts(Tag.parse(data.decode()))
         except UnicodeDecodeError:
-            raise InvalidInput(f"line {number} of standard input is no text: it is no UTF-8") from None
-        try:
-            yield _facts(Tag.parse(name))
+            yield {"tag": ascii(data), "error": f"line {number}: no tag is of bytes that are no UTF-8"}
         except TagError as error:
-            yield {"tag": name if name.isprintable() else ascii(name), "error": f"line {number}: {error}"}
+            yield {"tag": _visible(data.decode()), "error": f"line {number}: {error}"}
+
+
+def _lines() -> Iterator[bytes]:
+    """The lines of stdin. Raises InvalidInput where it cannot be read."""
+    try:
+        yield from sys.stdin.buffer
+    except (OSError, ValueError, AttributeError) as error:  # there is no stdin at all if it was closed
+        raise InvalidInput(f"cannot read stdin: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _visible(name: str) -> str:
+    """A text that a terminal would show as it is; else with what it would obey written out."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _facts(tag: Tag) -> dict[str, Any]:
@@ -139,6 +151,8 @@ def make(period: str, when: str, vm: int | None, rbd: str | None, tag_version: i
         raise click.UsageError("one of --vm and --rbd is needed")
     if rbd == "":
         raise click.UsageError("--rbd is empty: the name would be read as that of machine 0")
+    if rbd is not None and not rbd.isprintable():
+        raise InvalidInput(f"{rbd!a} is no name of an image: it has characters that cannot be printed")
     version = tag_version or (2 if rbd is None else 3)
     made = Tag(period=Period.parse(period), time=parse_tag_time(when), vm=vm or 0, rbd=rbd or "", version=version)
     Tag.parse(str(made))  # what cannot be read again is refused
