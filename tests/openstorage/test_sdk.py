@@ -106,3 +106,9 @@ def test_the_schema():
     from tests.fixtures.schemas import obeys
 
     obeys(json.loads(sdk.write([interval for _, interval in POLICY])), "openstorage")
+
+
+def test_a_key_that_is_given_twice():
+    for text in ('[{"daily":{"hour":1,"hour":2}}]', '[{"retain":"1","retain":"2","daily":{}}]'):
+        with pytest.raises(InvalidInput, match="is given twice"):
+            sdk.read(text)

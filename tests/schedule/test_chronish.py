@@ -41,15 +41,15 @@ VECTORS = [
         None,
     ),
     ("minutely:local=1@59", "minutely:local=1@59", [{"destination": "local", "keep": 1, "minutely": 0.59}]),
-    ("minutely:local=1@-7", "minutely:local=1@0", [{"destination": "local", "keep": 1, "minutely": 0.0}]),
-    ("minutely:local=1@170", "minutely:local=1@100", [{"destination": "local", "keep": 1, "minutely": 1.0}]),
+    ("minutely:local=1@-7", "minutely:local=1@0", [{"destination": "local", "keep": 1, "minutely": 0}]),
+    ("minutely:local=1@170", "minutely:local=1@100", [{"destination": "local", "keep": 1, "minutely": 1}]),
     ("HOURLY:Local=-1", "hourly:local=-1", [{"destination": "local", "keep": -1, "minute": 0}]),
     ("# nothing\n\n  # at all", "", []),
     ("options:", "", []),
     ("weekly:local=1@SUNDAY", "weekly:local=1@Sun", None),
     ("hourly:local=1@0", "hourly:local=1", None),
     ("monthly:local=1", "monthly:local=1@1", [{**AT, "day": 1}]),
-    ("minutely:local=1", "minutely:local=1@100", [{"destination": "local", "keep": 1, "minutely": 1.0}]),
+    ("minutely:local=1", "minutely:local=1@100", [{"destination": "local", "keep": 1, "minutely": 1}]),
     ("minutely:local=1@53", "minutely:local=1@53", None),
     ("yearly:local=1@12", "yearly:local=1@Dec", [{**AT, "day": 1, "month": 12}]),
     ("yearly:local=1@366", "yearly:local=1@366", None),
@@ -95,6 +95,13 @@ def test_unknown_keys_are_ignored_as_in_the_original_only():
     assert str(Schedules.from_json('[{"month": 2, "weekday": 2}]', original=True)) == "yearly:local=0@Feb"
 
 
+def test_json_as_the_original_reads_it():
+    """As Go does: keys in any case, the last of two counts, null changes nothing, and what is never due is one."""
+    found = Schedules.from_json('[{"Hour": 1, "hour": 3, "KEEP": 2, "destination": null}, {}]', original=True)
+    assert str(Schedules(found[:1])) == "daily:local=2@3"
+    assert found[1].period is None
+
+
 def test_what_json_leaves_out():
     (one,) = Schedules.from_json('[{"minute": 3}]')
     assert (one.destination, one.keep, one.period) == (Destination.LOCAL, 0, Period.HOURLY)
@@ -106,7 +113,7 @@ def test_what_json_leaves_out():
         ("[", "no JSON"),
         ("{}", "a JSON array is wanted"),
         ('[{"keep": "1"}]', "schedule 0: no schedule: Expected `int`, got `str` - at `$.keep`"),
-        ('[{"keep": 1}, {"hour": 24}]', "schedule 1: invalid hour 24"),
+        ('[{"hour": 1}, {"hour": 24}]', "schedule 1: invalid hour 24"),
         ('[{"destination": "moon"}]', "moon does not belong to Destination values"),
         ('[{"options": "moon"}]', "moon does not belong to Option values"),
         ('[{"minutely": 1.5}]', "invalid minutely 1.5"),
@@ -117,6 +124,15 @@ def test_what_json_leaves_out():
         ('[{"hour": 1, "minutely": 0.5}]', "invalid minutely: a daily schedule has minute, hour"),
         ('[{"month": 1, "weekday": 2}]', "invalid weekday: a yearly schedule has month and day, or yearday"),
         ('[{"yearday": 1, "month": 2}]', "invalid yearday: a yearly schedule has month and day, or yearday"),
+        ('[{"minutely": 0.5505}]', "invalid minutely 0.5505: whole percents are wanted"),
+        ('[{"day": 0}]', "invalid day 0: accepted are 1 to 31"),
+        ('[{"month": 0}]', "invalid month 0"),
+        ('[{"minute": -1}]', "invalid minute -1"),
+        ('[{"yearday": 367}]', "invalid yearday 367"),
+        ('[{"weekday": 7}]', "invalid weekday 7"),
+        ('[{"hour": 1}, {"keep": 1}]', "schedule 1: no time is set, so it is never due"),
+        ('[{"hour": 1, "minute": 2, "hour": 3}]', 'the key "hour" is given twice'),
+        ('[{"Hour": 1}]', "unknown field `Hour`"),
         ("[" * 100_000, "no JSON"),
     ],
 )

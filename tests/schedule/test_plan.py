@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from blockdiff.errors import InvalidInput
 from blockdiff.schedule import Period, Schedule
 
 NOW = dt.datetime(2022, 8, 31, 3, 15)  # a Wednesday, day 243
@@ -52,6 +53,12 @@ def test_minutely_by_chance():
         ({"month": 3}, {"month": 4}, False),  # the original says True
         ({"month": 3}, {"month": 3, "day": 2}, False),  # the same
         ({"yearday": 3}, {"yearday": 4}, False),  # the same
+        ({"hour": 3, "minute": 1}, {"hour": 4, "minute": 1}, False),
+        ({"hour": 3, "minute": 1}, {"hour": 3, "minute": 2}, False),
+        ({"weekday": 3, "hour": 1}, {"weekday": 3, "hour": 2}, False),
+        ({"day": 3, "weekday": 2}, {"day": 3}, True),  # the day of the week has no meaning there
+        ({"month": 3, "weekday": 2}, {"month": 3}, True),
+        ({"hour": 3, "minutely": 0.5}, {"hour": 3}, True),
         ({}, {}, False),
     ],
 )
@@ -77,3 +84,14 @@ def test_matches(a, b, same):
 def test_period_and_when(fields, period, when):
     one = Schedule.make(**fields)
     assert (one.period, one.when) == (period, when)
+
+
+def test_a_month_and_a_day_of_the_year():
+    """The original is due on both: a calendar has one day."""
+    both = Schedule.make(month=8, day=30, yearday=243, hour=3, minute=15)
+    assert both.is_time(NOW)
+    assert both.is_time(NOW - dt.timedelta(days=1))
+    with pytest.raises(InvalidInput, match="due on two days"):
+        _ = both.calendar
+    with pytest.raises(InvalidInput, match="a yearly schedule has month and day, or yearday"):
+        both.plain()

@@ -12,6 +12,7 @@ import msgspec
 
 from blockdiff.errors import InvalidInput
 from blockdiff.openstorage.interval import FIELDS, WEEKDAYS, Interval
+from blockdiff.schedule.strict import decoded
 from blockdiff.schedule.words import integer
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ def write(intervals: Iterable[Interval]) -> bytes:
 
 def read(text: str | bytes) -> tuple[Interval, ...]:
     """The intervals of an array, of one object, or of a policy (``schedules``). Raises InvalidInput."""
-    try:
-        value: Any = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidInput(f"no JSON: {error}") from None
+    value = decoded(text)
     if isinstance(value, dict) and "schedules" in value:
         _known(value, ("name", "schedules"))
         value = value["schedules"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from blockdiff.errors import InvalidInput
 from blockdiff.schedule import clock
 from blockdiff.schedule.plan import Schedule, known_zone
 from blockdiff.schedule.spot import ScheduleError, Spot
+from blockdiff.schedule.strict import decoded
 from blockdiff.schedule.words import Destination, Option, Period, WordError, integer, quoted
 
 if TYPE_CHECKING:
@@ -55,12 +56,9 @@ class Schedules(tuple[Schedule, ...]):
     def from_json(cls, text: str | bytes, *, original: bool = False) -> Schedules:
         """The schedules of a JSON array. Raises InvalidInput with the index of the bad one.
 
-        ``original`` ignores keys that are not known, and the zone, as the original does.
+        ``original`` ignores keys that are not known or given twice, and the zone, as the original does.
         """
-        try:
-            items: Any = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise InvalidInput(f"no JSON: {error}") from None
+        items = decoded(text, twice=original)
         if not isinstance(items, list):
             raise InvalidInput("no list of schedules: a JSON array is wanted")
         found = []

@@ -150,11 +150,15 @@ class Schedule:
 
     @property
     def calendar(self) -> Calendar:
-        """When it is due, without the zone; never if no time is set at all."""
+        """When it is due, without the zone; never if no time is set at all. Raises InvalidInput for a month and a day
+        of the year at once: the original takes a snapshot on both.
+        """
         hour, minute = self.hour or 0, self.minute or 0
         match self.period:
             case Period.YEARLY:
                 if self.yearday is not None:
+                    if self.month is not None:
+                        raise InvalidInput("a schedule with a month and a day of the year is due on two days: give one")
                     return YearDay(self.yearday, hour, minute)
                 return Yearly(self.month or 1, self.day or 1, hour, minute)
             case Period.MONTHLY:
@@ -204,8 +208,7 @@ class Schedule:
 
     @property
     def _times(self) -> tuple[int | None, ...]:
-        last = {Period.HOURLY: 1, Period.DAILY: 2, Period.WEEKLY: 3}.get(self.period or Period.YEARLY, 6)
-        return (self.minute, self.hour, self.weekday, self.day, self.month, self.yearday)[:last]
+        return tuple(getattr(self, name) for name in _USED[self.period]) if self.period else ()
 
     def checked(self) -> Self:
         """Itself. Raises InvalidInput for a number that no calendar has, such as hour 24."""
@@ -222,11 +225,11 @@ class Schedule:
         return self
 
     def plain(self) -> Self:
-        """Itself, if its text says all of it. Raises InvalidInput for parts of a percent, and for a field that its
-        period has no use for: the original ignores these.
+        """Itself, if its text says all of it. Raises InvalidInput for parts of a percent, for a field that its period
+        has no use for, and if no time is set: the original ignores these.
         """
         if self.period is None:
-            return self
+            raise InvalidInput(f"no time is set, so it is never due: accepted are {', '.join(_FIELDS)}")
         used = _USED[self.period]
         extra = [name for name in _FIELDS if getattr(self, name) is not None and name not in used]
         if self.yearday is not None and (self.month, self.day) != (None, None):
@@ -244,8 +247,10 @@ class Schedule:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, keys in the original's order, without those that are not set."""
-        times = {name: getattr(self, name) for name in ("minutely", "minute", "hour", "weekday", "day", "month")}
-        fields = {"destination": self.destination.text, "keep": self.keep, **times, "yearday": self.yearday}
+        times = {name: getattr(self, name) for name in ("minute", "hour", "weekday", "day", "month")}
+        share = int(self.minutely) if self.minutely in (0, 1) else self.minutely  # as Go writes it: 1, and not 1.0
+        fields = {"destination": self.destination.text, "keep": self.keep, "minutely": share, **times}
+        fields["yearday"] = self.yearday
         if self.options:
             fields["options"] = Option.text_of(self.options)
         if self.zone:
@@ -256,8 +261,10 @@ class Schedule:
     def from_dict(cls, value: object, *, original: bool = False) -> Self:
         """A schedule of its JSON object, normalised and checked. A ``keep`` that is missing is 0, not 1.
 
-        ``original`` ignores keys that are not known, and the zone, as the original does.
+        ``original`` ignores keys that are not known, the zone, and whether keys are upper case, as the original does.
         """
+        if original and isinstance(value, dict):  # null changes nothing there
+            value = {name.lower(): what for name, what in value.items() if what is not None}
         try:
             wire = msgspec.convert(value, _Original if original else _Wire)
         except msgspec.ValidationError as error:
