@@ -137,3 +137,10 @@ def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(TagError):
         tag = Tag.parse(text)
         assert Tag.parse(str(tag)) == tag
+
+
+@pytest.mark.parametrize("zone", ["", "Europe/Berlin"])
+def test_a_time_without_a_zone_has_no_schedule(zone):
+    """It would be taken for one of the clock of the machine."""
+    with pytest.raises(TagError, match="no time zone"):
+        Tag(Period.DAILY, dt.datetime(2020, 1, 2, 3), 4).schedule(zone)

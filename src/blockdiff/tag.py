@@ -98,6 +98,8 @@ class Tag(msgspec.Struct, frozen=True, gc=False):  # in no cycle: the collector 
         if self.time is None or self.period is None:
             return Schedule()
         schedule = Schedule(zone=zone)
+        if self.time.tzinfo is None:
+            raise TagError(f"the time {self.time.isoformat()} has no time zone")
         try:
             time = self.time.astimezone(schedule.place or self.time.tzinfo)
         except OverflowError:

@@ -46,6 +46,28 @@ def test_nothing_known_is_no_tag():
     assert str(ManualRequest(rbd_name="x").tag) == ""
 
 
+def test_a_manual_request_without_an_image_has_no_tag():
+    """The original gives it the name of a snapshot of machine 0."""
+    with pytest.raises(InvalidInput, match="request 7 names no image"):
+        _ = ManualRequest(id=7, scheduled=TIME, schedule=HOURLY).tag
+
+
+@pytest.mark.parametrize("make", [
+    lambda: AutoRequest(vm=-1), lambda: AutoRequest(vm=1 << 63), lambda: AutoRequest(progress=(1 << 64,)),
+    lambda: ManualRequest(vm=-2), lambda: ManualRequest(vm=1 << 63),
+])  # fmt: skip
+def test_numbers_that_no_json_could_say(make):
+    with pytest.raises(InvalidInput, match="accepted are"):
+        make()
+
+
+@pytest.mark.parametrize("key", ["id", "instance", "progress"])
+@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "1e3000", "9" * 5000])
+def test_numbers_of_more_than_64_bits(key, number):
+    with pytest.raises(InvalidInput):
+        from_json(f'{{"type":"auto","{key}":{f"[{number}]" if key == "progress" else number}}}')
+
+
 @pytest.mark.parametrize("kind", [AutoRequest, ManualRequest])
 def test_changed_copies(kind):
     first = kind()

@@ -20,6 +20,7 @@ from blockdiff.tag import Tag
 NO_VM = -1
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SECOND, _THIRD = 2, 3  # versions of tags
+_TOP = 1 << 63
 _NEVER = Schedule()
 
 
@@ -135,6 +136,13 @@ class AutoRequest(_Base):
         """The item of the status, and ``images``: nothing is left out."""
         return self.to_status() | {"images": [image.to_dict() for image in self.images]}
 
+    def __post_init__(self) -> None:
+        _Base.__post_init__(self)
+        if self.vm is not None:
+            _number("machine", self.vm, 0)
+        for percent in self.progress:
+            _number("progress", percent, -_TOP)
+
 
 @dataclass(frozen=True, slots=True)
 class ManualRequest(_Base):
@@ -145,6 +153,10 @@ class ManualRequest(_Base):
 
     type: ClassVar[Type] = Type.MANUAL
 
+    def __post_init__(self) -> None:
+        _Base.__post_init__(self)
+        _number("machine", self.vm, NO_VM)
+
     @property
     def vm_id(self) -> int:
         """The machine's number, -1 if there is none."""
@@ -152,7 +164,9 @@ class ManualRequest(_Base):
 
     @property
     def tag(self) -> Tag:
-        """The name of the snapshot."""
+        """The name of the snapshot. Raises InvalidInput without an image: it would be that of machine 0."""
+        if not self.rbd_name:
+            raise InvalidInput(f"request {self.id} names no image, so its snapshot has no name")
         return Tag(self.schedule.period, self.scheduled, rbd=self.rbd_name, version=_THIRD)
 
     def to_status(self) -> dict[str, Any]:
@@ -162,6 +176,11 @@ class ManualRequest(_Base):
     def to_dict(self) -> dict[str, Any]:
         """The item of the status, which says all."""
         return self.to_status()
+
+
+def _number(name: str, value: int, least: int) -> None:
+    if not least <= value < _TOP:
+        raise InvalidInput(f"invalid {name} {value}: accepted are {least} to 2^63 - 1")
 
 
 def from_dict(value: object) -> AutoRequest | ManualRequest:
