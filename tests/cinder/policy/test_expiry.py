@@ -259,3 +259,105 @@ def test_over_simulated_time(policy, now, gaps):
                 start = window_of(policy, one.created).start
                 assert now - start.astimezone(dt.UTC) < (policy.retention + 1) * DAY
     assert len(set(starts)) == len(starts)
+
+
+PREFIX = "x-snapsentry-"
+DATES = st.sampled_from(["", None, "soon", *(f"2025-12-{day:02}T12:00:00Z" for day in (1, 15, 20, 21, 22, 30))])
+WRITTEN = st.fixed_dictionaries(
+    {
+        f"{PREFIX}managed": st.sampled_from(["true"] * 6 + ["false", "maybe", None]),
+        DATE: DATES,
+        f"{DATE}-user-tz": DATES,
+        f"{PREFIX}snapshot-policy-type": st.sampled_from(["daily"] * 4 + ["weekly", "hourly", None]),
+        f"{PREFIX}snapshot-retention-type": st.sampled_from([None, None, "count", "time", "x"]),
+    }
+).map(lambda found: {key: text for key, text in found.items() if text is not None})
+STORED = st.lists(
+    st.tuples(
+        WRITTEN,
+        st.integers(-1, 12),
+        st.sampled_from(["available"] * 4 + ["creating", "error", "backing-up"]),
+        st.sampled_from(["vol", "vol", "other"]),
+    ),
+    max_size=8,
+).map(
+    lambda rows: [
+        StoredSnapshot(f"s{number}", volume, NOW_ - age * DAY, metadata, status)
+        for number, (metadata, age, status, volume) in enumerate(rows)
+    ]
+)
+SAID = st.fixed_dictionaries(
+    {
+        f"{PREFIX}managed": st.sampled_from(["true", "true", "false", None]),
+        f"{PREFIX}daily-enabled": st.sampled_from(["true", "true", "false", "on", None]),
+        f"{PREFIX}daily-retention-days": st.sampled_from(["1", "2", "3", None]),
+        f"{PREFIX}daily-retention-type": st.sampled_from(["time", "count", None]),
+        f"{PREFIX}daily-retention": st.sampled_from([None, None, None, "1"]),
+    }
+).map(lambda found: {key: text for key, text in found.items() if text is not None})
+
+
+def said(snapshot, key):
+    return snapshot.metadata.get(f"{PREFIX}{key}", "")
+
+
+def sound(snapshot):
+    return (
+        said(snapshot, "managed") == "true"
+        and snapshot.status in ("available", "backing-up")
+        and said(snapshot, "snapshot-retention-type") != "x"
+        and "soon" not in (said(snapshot, "snapshot-expiry-date"), said(snapshot, "snapshot-expiry-date-user-tz"))
+        and snapshot.created <= NOW_
+        and said(snapshot, "snapshot-policy-type") in ("daily", "weekly")
+    )
+
+
+def unclear(volume, kind):
+    enabled = volume.get("daily-enabled")
+    if enabled == "true" and "managed" not in volume:
+        return True  # nobody can say what was meant: it concerns all policies
+    daily = any(key.startswith("daily") for key in volume)
+    return kind == "daily" and daily and (enabled not in ("true", "false") or "daily-retention" in volume)
+
+
+def policy_keeps(one, stored, volume):
+    """Whether the policy of the volume keeps a snapshot whose date has come, or that is kept by count."""
+    dated = said(one, "snapshot-expiry-date") != ""
+    if said(one, "snapshot-policy-type") == "weekly" or "daily-enabled" not in volume:
+        return not dated
+    newer = {
+        other.created
+        for other in stored
+        if sound(other) and (other.volume, said(other, "snapshot-policy-type")) == (one.volume, "daily")
+        if other.created > one.created
+    }
+    if volume.get("daily-retention-type") == "count":
+        marked = said(one, "snapshot-retention-type") == "count"
+        return len(newer) < int(volume.get("daily-retention-days", "2")) or not (dated or marked)
+    active = (volume["daily-enabled"], volume.get("managed")) == ("true", "true")
+    return (active and not newer) or not dated
+
+
+def may_go(one, stored, volumes, gone):
+    """The law in its plain words, on the metadata as it is written."""
+    if not sound(one):
+        return False
+    date, local = said(one, "snapshot-expiry-date"), said(one, "snapshot-expiry-date-user-tz")
+    if date and max(dt.datetime.fromisoformat(text) for text in (date, local or date)) > NOW_:
+        return False
+    if one.volume in gone:
+        return date != ""
+    if one.volume not in volumes:
+        return False
+    volume = {key.removeprefix(PREFIX): text for key, text in volumes[one.volume].items()}
+    kind = said(one, "snapshot-policy-type")
+    return not unclear(volume, kind) and not policy_keeps(one, stored, volume)
+
+
+@settings(max_examples=80)
+@given(STORED, st.dictionaries(st.sampled_from(["vol", "other"]), SAID), st.booleans())
+def test_against_the_law_in_plain_words(stored, volumes, missing):
+    gone = {"vol", "other"} - volumes.keys() if missing else set()
+    read = {name: read_metadata(metadata) for name, metadata in volumes.items()}
+    for one, verdict in zip(stored, expire(stored, NOW_, read, gone=gone), strict=True):
+        assert verdict.expired is may_go(one, stored, volumes, gone), verdict
