@@ -25,7 +25,7 @@ ALLOCATION = "base:allocation"
 MAX_BATCH = 4096
 ASK = 0xFC000000  # bytes of one question without extended headers: a multiple of every block size
 ZERO_STEP = 4 << 20  # bytes of zeroes written where the server cannot zero
-IN_FLIGHT_HERE = (512 << 10, 8)  # of a server on this machine: what stays in the processor's caches
+IN_FLIGHT_HERE = (512 << 10, 4)  # of a server on this machine: what stays in the processors' caches
 IN_FLIGHT_FAR = (1 << 20, 16)
 NO_MAP = "the server tells no block status, so all of it is called data"
 
