@@ -142,6 +142,7 @@ def test_without_qemu_nbd(image, raw, tmp_path):
     assert json.loads(done.stderr)["error"] == "BackendUnavailable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_behind(tmp_path, sign):
     """However the command ends, its qemu-nbd ends with it."""

@@ -101,7 +101,7 @@ def test_other_sizes(base, tmp_path, size):
     assert qcow2.content(monday) == qcow2.content(disk)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(1), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))])
 def test_random_disks(base, tmp_path, seed):
     rng = random.Random(seed)
     data = bytearray(qcow2.content(base))
@@ -152,6 +152,7 @@ def test_what_is_there_is_not_replaced(base, disk, tmp_path):
     assert monday.read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_of_an_unfinished_one(base, disk, tmp_path, sign):
     process = start(*OVERLAY, "--rate", "1M", "--base", base, disk, tmp_path / "monday.qcow2")

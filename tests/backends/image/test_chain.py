@@ -178,6 +178,7 @@ def test_discarded_and_compressed_clusters(tmp_path):
     assert check(base, top) == [(0, 64 * KIB, 0), (MIB, 64 * KIB, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [31, 33])
 def test_deep_chains(tmp_path, depth):
     """Depths from 32 on are told as one: the changes of all that may be above the base are listed."""
@@ -192,7 +193,7 @@ def test_deep_chains(tmp_path, depth):
     check(names[-2], names[-1])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 30))])
 def test_random_histories(tmp_path, seed):
     rng = random.Random(seed)
     options = [

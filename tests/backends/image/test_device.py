@@ -185,6 +185,7 @@ def test_read_only_files_and_directories(image, tmp_path):
         tmp_path.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_a_huge_disk(tmp_path):
     path = qcow2.create(tmp_path / "huge.qcow2", "4T", options=["cluster_size=2M"])
     qcow2.write(path, (3 << 40, 4096, 1))
