@@ -89,6 +89,14 @@ def test_one_disk_that_differs_makes_its_group_different(sides):
     assert "first at 1,048,576" in said
 
 
+def test_a_volume_that_is_a_group_by_itself_is_told_once(sides):
+    planned(sides, "--group", "none")
+    harm(sides)
+    said = blockdiff("verify", "--pairs", sides / "plan.json", expect=1).stdout.splitlines()
+    assert [line for line in said if f"one-1-4-1@{TAGS[1]}" in line] == [line for line in said[:-1] if "differ" in line]
+    assert len(said) == 7
+
+
 def test_lines(sides):
     planned(sides)
     harm(sides)

@@ -53,6 +53,14 @@ def test_the_base_of_a_group_is_common_to_all():
     assert common_base({}) is None
 
 
+def test_a_base_of_a_group_has_one_name_on_both_sides():
+    """Else a volume that has it under another name would have no base, though the one before it would do."""
+    named = [Snapshot("a", name, content=name) for name in T[:2]]
+    renamed = [named[0], named[1]._replace(name="other")]
+    assert common_base({"a": compare(named, renamed), "b": compare(named, named)}) == T[0]
+    assert common_base({"b": compare(named, named), "a": compare(named, renamed)}) == T[0]
+
+
 tags = st.lists(st.sampled_from(T), unique=True)
 
 

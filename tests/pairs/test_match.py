@@ -219,3 +219,11 @@ def test_a_hundred_thousand_snapshots():
     found = compare(source, target)
     assert len(found.matches) == 99_990
     assert len(next_steps(source, target, found).pairs) == 10
+
+
+def test_equal_contents_are_matched_the_oldest_with_the_oldest():
+    ours = [Snapshot("v", name, content="x") for name in ("a", "b")]
+    theirs = [Snapshot("v", name, content="x") for name in ("c", "d", "e")]
+    found = compare(ours, theirs)
+    assert [(match.source.name, match.target.name) for match in found.matches] == [("a", "c"), ("b", "d")]
+    assert [one.name for one in found.extra] == ["e"]
