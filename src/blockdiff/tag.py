@@ -97,14 +97,14 @@ class Tag(msgspec.Struct, frozen=True, gc=False):  # in no cycle: the collector 
         """
         if self.time is None or self.period is None:
             return Schedule()
-        schedule = Schedule(zone=zone)
+        place = Schedule(zone=zone).place if zone else None
         if self.time.tzinfo is None:
             raise TagError(f"the time {self.time.isoformat()} has no time zone")
         try:
-            time = self.time.astimezone(schedule.place or self.time.tzinfo)
+            time = self.time.astimezone(place or self.time.tzinfo)
         except OverflowError:
             raise TagError(f"{self} is at an end of the calendar: {zone} has no such time") from None
-        return replace(schedule, **_fields(self.period, time)).normalised()
+        return _schedule(zone, tuple(_fields(self.period, time).items()))
 
     def to_dict(self) -> dict[str, Any]:
         """What the name says, for JSON."""
@@ -118,6 +118,11 @@ class Tag(msgspec.Struct, frozen=True, gc=False):  # in no cycle: the collector 
             "vm": None if self.type is Type.MANUAL and self.version == _THIRD else self.vm,
             "rbd": self.rbd or None,
         }
+
+
+@lru_cache(maxsize=4096)  # the tags of years are of few times of day
+def _schedule(zone: str, fields: tuple[tuple[str, Any], ...]) -> Schedule:
+    return replace(Schedule(zone=zone), **dict(fields)).normalised()
 
 
 def _fields(period: Period, time: dt.datetime) -> dict[str, Any]:

@@ -45,11 +45,19 @@ _SECOND = dt.timedelta(seconds=1)
 NO_TAG = "its name is no tag"
 
 
+@lru_cache(maxsize=1 << 17)  # each entry asks for each name
+def tag_of(name: str) -> Tag | None:
+    """The tag of a name; None if it is none."""
+    try:
+        return Tag.parse(name)
+    except TagError:
+        return None
+
+
 def point_of(name: str) -> Point:
     """What a name says of a snapshot; of one that is no tag, nothing."""
-    try:
-        tag = Tag.parse(name)
-    except TagError:
+    tag = tag_of(name)
+    if tag is None:
         return Point(name, None, foreign=NO_TAG)
     if tag.type is Type.MANUAL:
         return Point(name, tag.time, foreign="manual")
@@ -72,12 +80,13 @@ def _policy(one: Schedule, zone: dt.tzinfo | None) -> Policy:
     place = one.place or zone
 
     def covers(point: Point) -> bool:
-        period, taken = _taken(point.name)
-        if period is None or period != one.period:
+        tag = tag_of(point.name)
+        if tag is None or tag.period != one.period:
             return False
-        if period == Period.MINUTELY:
+        if tag.period == Period.MINUTELY:
             return True
         if place is None:
+            taken = tag.schedule()
             if taken not in known:
                 known[taken] = one.matches(taken)
             return known[taken]
@@ -87,13 +96,3 @@ def _policy(one: Schedule, zone: dt.tzinfo | None) -> Policy:
         return known[point.time]
 
     return Policy(KeepCount(one.keep), str(Schedules([one])), place or dt.UTC, covers)
-
-
-@lru_cache(maxsize=1 << 17)  # each entry asks for each name
-def _taken(name: str) -> tuple[Period | None, Schedule]:
-    """The period of a tag, and the schedule that its digits are of."""
-    try:
-        tag = Tag.parse(name)
-    except TagError:
-        return None, Schedule()
-    return tag.period, tag.schedule()

@@ -6,9 +6,8 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
-from blockdiff.retention.entry import NO_TAG, point_of
+from blockdiff.retention.entry import NO_TAG, point_of, tag_of
 from blockdiff.retention.verdict import Point
-from blockdiff.tag import Tag
 
 if TYPE_CHECKING:
     from blockdiff.schedule.words import Period
@@ -33,4 +32,5 @@ def named_point(name: str, language: str) -> Point:
 
 def period_of(point: Point) -> Period | None:
     """That of a tag; None for another name."""
-    return None if point_of(point.name).foreign == NO_TAG else Tag.parse(point.name).period
+    tag = tag_of(point.name)
+    return None if tag is None else tag.period
