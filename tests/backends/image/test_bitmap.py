@@ -72,6 +72,16 @@ def test_missing_or_twice(image):
         listed(f"{image}?bitmap=b, ü&snapshot=1") if run("qemu-img", "snapshot", "-c", "s", image) == "" else None
 
 
+def test_a_disabled_one_is_refused(image):
+    """It knows nothing of what was written since it was told to stop."""
+    run("qemu-img", "bitmap", "--disable", image, "b, ü")
+    qcow2.write(image, (2 * MIB, 4096, 9))
+    with pytest.raises(UnsupportedOperation, match="the bitmap is disabled"):
+        listed(f"{image}?bitmap=b, ü")
+    run("qemu-img", "bitmap", "--enable", image, "b, ü")
+    assert listed(f"{image}?bitmap=b, ü") == WRITTEN
+
+
 def test_the_bitmap_of_a_backing_file_knows_nothing_of_the_overlay(image, tmp_path):
     over = qcow2.create(tmp_path / "over.qcow2", backing=image.name)
     qcow2.write(over, (2 * MIB, 4096, 9))

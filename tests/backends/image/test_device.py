@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import struct
 
 import pytest
 
@@ -396,3 +397,32 @@ def test_the_report_tells_the_files(tmp_path, image):
     assert report.identical
     told = json.loads(json.dumps(report.to_dict()))
     assert told["source"]["made_of"] == [f"{over} (qcow2)", f"{image} (qcow2)"]
+
+
+@pytest.mark.parametrize("field", [8, 40, 48, 64])
+@pytest.mark.parametrize("value", [2**64 - 1, 2**63 - 1, 2**63])
+def test_places_beyond_all_files(image, field, value):
+    """Of the name of the backing file and of the tables: an error in words, whatever the header says."""
+    data = bytearray(image.read_bytes())
+    struct.pack_into(">I", data, 16, 16)
+    struct.pack_into(">I", data, 60, 1)
+    struct.pack_into(">Q", data, field, value)
+    image.write_bytes(data)
+    with pytest.raises(BlockdiffError):
+        open_device(f"{image}?snapshot=x")
+
+
+def test_two_snapshots_of_one_id_are_refused(image):
+    """QEMU is told the id, and would read the first one."""
+    for name in ("first", "other"):
+        run("qemu-img", "snapshot", "-c", name, image)
+    data = image.read_bytes()
+    assert data.count(b"2other") == 1
+    image.write_bytes(data.replace(b"2other", b"1other"))
+    with pytest.raises(InvalidInput, match="several of its snapshots have the id '1'"):
+        open_device(f"{image}?snapshot=other")
+
+
+def test_options_that_are_no_text(image):
+    with pytest.raises(InvalidInput, match="not UTF-8"):
+        open_device(f"{image}?snapshot=\udcff")

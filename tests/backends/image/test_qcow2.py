@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,14 @@ def test_cut_off(whole, length):
     except InvalidInput:
         return
     assert (header, snapshots, bitmaps) == parsed(whole)
+
+
+def test_extensions_end_with_the_first_cluster(whole):
+    """A header that says otherwise would be gone through for hours."""
+    image = bytearray(whole)
+    struct.pack_into(">Q", image, 8, 65536 + 8)
+    with pytest.raises(InvalidInput, match="behind the first cluster"):
+        parsed(bytes(image))
 
 
 CHANGES = st.lists(st.tuples(st.integers(0, 2), st.integers(4, 160), st.integers(0, 255)), min_size=1, max_size=6)

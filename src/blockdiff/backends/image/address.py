@@ -42,6 +42,10 @@ def parse_address(locator: Locator) -> ImageAddress:
     path, query = split_options(locator.rest)
     if not path:
         raise InvalidInput(f"{locator.text!r} names no file: write {locator.scheme}:PATH")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{query!r} in {locator.text!r} is not UTF-8") from error
     if path.startswith("//"):
         path = path.removeprefix("//")
         if not path.startswith("/"):

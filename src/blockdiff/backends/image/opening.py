@@ -13,7 +13,15 @@ from blockdiff.backends.image.server import ImageServer
 from blockdiff.backends.image.whole import refuse_cut_off
 from blockdiff.backends.nbd.address import NbdAddress
 from blockdiff.backends.nbd.opening import Opening
-from blockdiff.errors import BlockdiffError, DeviceBusy, DeviceError, SnapshotNotFound, UnsupportedOperation
+from blockdiff.backends.opening import printable
+from blockdiff.errors import (
+    BlockdiffError,
+    DeviceBusy,
+    DeviceError,
+    InvalidInput,
+    SnapshotNotFound,
+    UnsupportedOperation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -158,8 +166,15 @@ def _find_snapshot(top: Layer, address: ImageAddress) -> ImageSnapshot:
             ids = ", ".join(snapshot.id for snapshot in matching)
             raise SnapshotNotFound(f"cannot open {address}: several snapshots have that name; their ids are {ids}")
         if matching:
+            _refuse_same_id(found, matching[0], address)
             return matching[0]
     raise SnapshotNotFound(f"cannot open {address}: there is no such snapshot{_known(s.name for s in found)}")
+
+
+def _refuse_same_id(found: list[ImageSnapshot], snapshot: ImageSnapshot, address: ImageAddress) -> None:
+    """QEMU is told the id, and would take the first one that has it."""
+    if sum(other.id == snapshot.id for other in found) > 1:
+        raise InvalidInput(f"{address.path} is broken: several of its snapshots have the id {snapshot.id!r}")
 
 
 def _find_bitmap(top: Layer, address: ImageAddress) -> Bitmap:
@@ -174,6 +189,12 @@ def _find_bitmap(top: Layer, address: ImageAddress) -> Bitmap:
                 raise UnsupportedOperation(
                     f"{address}: the bitmap was not written back, so it is not known what changed: a virtual machine "
                     "uses the image (export the bitmap over NBD), or it was not closed well (the bitmap is lost)"
+                )
+            if not bitmap.enabled:
+                raise UnsupportedOperation(
+                    f"{address}: the bitmap is disabled, so it knows nothing of what was written since it was; if "
+                    f"nothing was, enable it: qemu-img bitmap --enable {printable(address.path)} "
+                    f"{printable(bitmap.name)}"
                 )
             return bitmap
     raise UnsupportedOperation(f"{address}: the image has no such bitmap{_known(b.name for b in found)}")

@@ -22,7 +22,7 @@ _FEATURES = struct.Struct(">QQQII")  # version 3: incompatible, compatible, auto
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
 _BITMAPS = struct.Struct(">IIQQ")
 _BITMAP = struct.Struct(">QIIBBHI")
-_DATA_FILE, _EXTENDED, _BITMAPS_VALID, _IN_USE = 1 << 2, 1 << 4, 1 << 0, 1 << 0
+_DATA_FILE, _EXTENDED, _BITMAPS_VALID, _IN_USE, _AUTO = 1 << 2, 1 << 4, 1 << 0, 1 << 0, 1 << 1
 _BACKING_FORMAT, _DATA_NAME, _BITMAPS_EXTENSION = 0xE2792ACA, 0x44415441, 0x23852875
 _MAX_NAME, _MAX_SNAPSHOTS, _MAX_BITMAPS, _MAX_DIRECTORY = 1023, 65536, 65535, 64 << 20
 
@@ -38,11 +38,15 @@ class ImageSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Bitmap:
-    """A persistent dirty bitmap; ``in_use`` ones were not written back, so what they say is not to be believed."""
+    """A persistent dirty bitmap; ``in_use`` ones were not written back, so what they say is not to be believed.
+
+    ``enabled`` ones note every write; others were told to stop, and know nothing of what was written since.
+    """
 
     name: str
     granularity: int
     in_use: bool
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ def parse_header(read: Read, url: str) -> Header:
     if version == 3:
         incompatible, _, autoclear, _, length = _unpack(_FEATURES, read(72, _FEATURES.size), url, "its header")
     cluster = 1 << cluster_bits
+    if backing_at > cluster:
+        raise InvalidInput(f"{url} is broken: the name of its backing file begins behind the first cluster")
     extensions = dict(_extensions(read, length, backing_at or cluster, url))
     bitmaps = (0, 0, 0)
     if autoclear & _BITMAPS_VALID and _BITMAPS_EXTENSION in extensions:
@@ -155,7 +161,7 @@ def bitmaps(read: Read, header: Header, url: str) -> Iterator[Bitmap]:
         name = directory[name_at : name_at + name_length]
         if len(name) != name_length or granularity_bits > 31:
             raise InvalidInput(f"{url} is broken: its list of bitmaps cannot be read")
-        yield Bitmap(_text(name), 1 << granularity_bits, bool(flags & _IN_USE))
+        yield Bitmap(_text(name), 1 << granularity_bits, bool(flags & _IN_USE), bool(flags & _AUTO))
         at += -(-(_BITMAP.size + extra + name_length) // 8) * 8
 
 
