@@ -51,7 +51,11 @@ class ImageServer:
         listener, self._place = _listen(url)
         self._thread = threading.Thread(target=self._run, args=(command, listener, tuple(fds)), daemon=True)
         self._thread.start()
-        self._started.wait()
+        try:
+            self._started.wait()
+        except BaseException:  # Ctrl-C: whoever called has nothing yet that could be stopped
+            self.stop()
+            raise
         self._raise_trouble()
 
     def _raise_trouble(self) -> None:
@@ -110,6 +114,8 @@ class ImageServer:
             return
         finally:
             self._started.set()
+        if self._place < 0:  # it was stopped before it had begun
+            process.kill()
         assert process.stderr is not None
         with process.stderr:
             while piece := os.read(process.stderr.fileno(), 4096):

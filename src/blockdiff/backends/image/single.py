@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING
 
 from blockdiff.errors import InvalidInput, UnsupportedOperation
@@ -21,6 +23,8 @@ _SECTOR = 512
 _MAX_DESCRIPTOR = 1 << 20
 _WHOLE_VMDK = ("monolithicSparse", "streamOptimized")
 _NO_PARENT = "ffffffff"
+_AT_THE_END = (1 << 64) - 1
+_MAX_GRAIN, _MAX_ENTRIES, _MAX_SECTORS = 1 << 16, 512, 1 << 41  # QEMU's limits, and 1 PiB
 _VDI_WHOLE = (1, 2)  # dynamic, fixed
 _VHD_DIFFERENCING = 4
 
@@ -28,7 +32,8 @@ _VHD_DIFFERENCING = 4
 def refuse_other_files(image_format: str, read: Read, file_size: int, url: str) -> None:
     """UnsupportedOperation where the disk is in more files than this one; InvalidInput where it is of another format.
 
-    QEMU itself refuses a VHDX that has a parent.
+    One that was cut off is InvalidInput too: QEMU reads what is missing as zeroes. It refuses by itself a VHDX that has
+    a parent, and VHDX and VHD that were cut off.
     """
     check = {"vmdk": _vmdk, "vdi": _vdi, "vpc": _vpc, "vhdx": _vhdx}[image_format]
     check(read, file_size, url)
@@ -52,6 +57,34 @@ def _vmdk(read: Read, file_size: int, url: str) -> None:
         )
     if parent.lower() != _NO_PARENT or b"parentFileNameHint" in text:
         raise UnsupportedOperation(f"{url} holds the changes against a parent only: convert both with qemu-img convert")
+    _refuse_cut_off_vmdk(head, read, file_size, url)
+
+
+def _refuse_cut_off_vmdk(head: bytes, read: Read, file_size: int, url: str) -> None:
+    """The tables name where each grain begins. Of a stream they are behind the data: QEMU misses them by itself."""
+    capacity, grain, _, _, entries, _, directory = struct.unpack_from("<QQQQIQQ", head, 12)
+    if directory == _AT_THE_END:
+        return
+    if not 0 < grain <= _MAX_GRAIN or not 0 < entries <= _MAX_ENTRIES or capacity > _MAX_SECTORS:
+        raise InvalidInput(f"{url} is broken: its header makes no sense")
+    count = -(-capacity // (grain * entries))
+    tables = _numbers(read(directory * _SECTOR, count * 4))
+    last = max(tables, default=0)
+    for table in sorted(set(tables) - {0, 1}):
+        last = max(last, *_numbers(read(table * _SECTOR, entries * 4)), 0)
+    if len(tables) < count or (last > 1 and last * _SECTOR >= file_size):
+        raise _cut_off(url, file_size)
+
+
+def _numbers(data: bytes) -> array[int]:
+    found = array("I", data[: len(data) // 4 * 4])
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def _cut_off(url: str, file_size: int) -> InvalidInput:
+    return InvalidInput(f"{url} is cut off: it has {file_size} bytes, and some of its data lies behind them")
 
 
 def _value(descriptor: bytes, key: bytes) -> str:
@@ -59,13 +92,16 @@ def _value(descriptor: bytes, key: bytes) -> str:
     return found.group(1).decode("ascii", "replace").strip() if found else ""
 
 
-def _vdi(read: Read, _: int, url: str) -> None:
+def _vdi(read: Read, file_size: int, url: str) -> None:
     head = read(0, _SECTOR)
     if head[64:68] != b"\x7f\x10\xda\xbe":
         raise InvalidInput(f"{url} is no VDI image: its first bytes are others")
     (kind,) = struct.unpack_from("<I", head, 76)
     if kind not in _VDI_WHOLE:
         raise UnsupportedOperation(f"{url} holds the changes against a parent only (VDI type {kind})")
+    data, block, allocated = (struct.unpack_from("<I", head, at)[0] for at in (344, 376, 388))
+    if data + block * allocated > file_size:
+        raise _cut_off(url, file_size)
 
 
 def _vpc(read: Read, file_size: int, url: str) -> None:
