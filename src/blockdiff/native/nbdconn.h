@@ -13,6 +13,7 @@
 
 #define BD_NBD_STAGE 65536
 #define BD_NBD_AHEAD 256          /* bytes that are received behind the data of a chunk: the next heads */
+#define BD_NBD_EXTRA 4096         /* chunks of one reply that hold no data */
 #define BD_NBD_ISLANDS 4096       /* pieces of one read that may be out of order */
 
 /* How block status becomes kinds. */
@@ -41,6 +42,7 @@ typedef struct bd_req {
     int mode;
     int64_t at;                   /* how far the status tells */
     int status_seen;
+    int extra;                    /* chunks that brought it no further: errors, other contexts */
     bd_vec *out;
     int64_t *out_end;
     unsigned char *bounce;        /* the whole blocks around what was asked for */
@@ -213,7 +215,7 @@ static int bd_conn_put(bd_conn *c, bd_req *q)
     c->table[slot] = q;
     q->cookie = ++c->serial << 20 | slot;
     q->conn = c;
-    q->done = q->error = q->lost = q->status_seen = 0;
+    q->done = q->error = q->lost = q->status_seen = q->extra = 0;
     q->front = q->at = q->offset;
     q->island_count = 0;
     if (q->out)
@@ -437,6 +439,8 @@ static int bd_conn_chunk(bd_conn *c, const unsigned char *p, uint64_t fixed)
 {
     bd_req *q = c->req;
     c->left -= fixed;
+    if (c->chunk_type != NBD_OFFSET_HOLE && c->chunk_type != NBD_OFFSET_DATA && q->extra++ == BD_NBD_EXTRA)
+        return BD_WRONG(c, "its reply to a request has no end");
     if (c->chunk_type & NBD_ERROR_BIT)
         return bd_conn_error(c, p, fixed) < 0 ? -1 : bd_conn_chunk_end(c);
     if (c->chunk_type == NBD_NONE)

@@ -293,8 +293,11 @@ static int bd_token_step(bd_nbd *b, bd_token *t, int ms, volatile int *cancel, i
     return 1;
 }
 
-static bd_token *bd_token_new(int count)
+/* NULL: no memory, or more requests than a connection ever has. */
+static bd_token *bd_token_new(int64_t count)
 {
+    if (count > 1 << 20)
+        return NULL;
     return (bd_token *)calloc(1, sizeof(bd_token) + (size_t)count * sizeof(bd_req *));
 }
 
@@ -345,7 +348,7 @@ static void *bd_nbd_read(void *device, unsigned char *buf, int64_t offset, int64
 {
     bd_nbd *b = (bd_nbd *)device;
     int64_t end = offset + length, m = b->block;
-    bd_token *t = bd_token_new((int)(length / b->piece + 2));
+    bd_token *t = bd_token_new(length / b->piece + 2);
     int rc = t ? 0 : -ENOMEM;
     for (int64_t at = offset, stop; rc == 0 && at < end; at = stop) {
         stop = bd_next_multiple(at, b->piece);
@@ -384,7 +387,7 @@ static int bd_nbd_fua(const bd_nbd *b) { return (b->flags & (NBD_HAS_FLUSH | NBD
 /* Whole blocks, or up to the end of the export. */
 static void *bd_nbd_write_blocks(bd_nbd *b, const unsigned char *buf, int64_t offset, int64_t length, int *err)
 {
-    bd_token *t = bd_token_new((int)(length / b->piece + 2));
+    bd_token *t = bd_token_new(length / b->piece + 2);
     int rc = t ? 0 : -ENOMEM;
     for (int64_t at = offset, end = offset + length, stop; rc == 0 && at < end; at = stop) {
         stop = bd_next_multiple(at, b->piece);
@@ -460,7 +463,7 @@ static void *bd_nbd_zero_with(void *device, int64_t offset, int64_t length, int 
     bd_nbd *b = (bd_nbd *)device;
     int64_t lo = offset, hi = offset + length;
     int rc = b->flags & NBD_HAS_ZEROES ? bd_nbd_edges(b, NULL, &lo, &hi) : -EOPNOTSUPP;
-    bd_token *t = bd_token_new((int)(length / BD_NBD_ZEROES + 2));
+    bd_token *t = bd_token_new(length / BD_NBD_ZEROES + 2);
     if (!t)
         rc = -ENOMEM;
     for (int64_t stop; rc == 0 && lo < hi; lo = stop) {

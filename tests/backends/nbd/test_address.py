@@ -84,6 +84,9 @@ def test_good(text, facts):
         ("nbd://host/x?timeout=x", "no number"),
         ("nbd://host/x?connections=9", "no number"),
         ("nbd://host/x?connections=1.5", "no whole number"),
+        ("nbd://host:" + "9" * 5000, "no port"),
+        ("nbd://host/\udcff", "not UTF-8"),
+        ("nbd+unix:///?socket=/\udcff", "not UTF-8"),
         ("nbd://host/" + "x" * 5000, "more than 4096 bytes"),
     ],
 )

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from blockdiff._nbd import NbdError
 from blockdiff.backends.nbd.device import open_device
 from blockdiff.engine.copy import Copy
 from blockdiff.engine.registry import open_source
@@ -491,3 +492,51 @@ def test_halves_of_two_bitmaps_are_not_one(serve):
     assert sum(record.extents.total() for record in source.records(pair)) == len(CONTENT)
     assert "made again" in source.warnings[0]
     source.close()
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_reply_without_an_end(serve, extended):
+    """Chunks that are allowed one by one, and never the last."""
+
+    def babble(connection, q):
+        while True:
+            if q.type == wire.READ:
+                connection.error(q, 5, b"x", flags=0)
+            else:
+                connection.status(q, 99, [(512, 0)])
+
+    server = serve(extended=extended, on={wire.READ: babble, wire.STATUS: babble})
+    with opened(server) as device, pytest.raises(DeviceError, match="has no end"):
+        read(device)
+    with opened(server) as device, pytest.raises(DeviceError, match="has no end"):
+        kinds(device)
+
+
+def test_a_handshake_without_an_end(serve):
+    def babble(connection, _):
+        while True:
+            connection.reply(7, 3, struct.pack(">H", 77) + bytes(100_000))
+
+    with pytest.raises(RemoteError, match="have no end"):
+        opened(serve(on_option={7: babble}))
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_zeroes_of_more_than_a_request_can_say(serve, extended):
+    """Of a huge export: no request is left out, and they are not all held at once."""
+    asked = []
+
+    def zero(connection, q):
+        asked.append((q.offset, q.length))
+        connection.chunk(q, wire.DONE, wire.NONE) if extended else connection.simple(q)
+
+    size, start = (1 << 63) - 512, 1 << 61
+    server = serve(b"", extended=extended, on={wire.ZEROES: zero}, size=size)
+    with opened(server, writable=True) as device:
+        device.zero(start, 40 << 30)
+        with pytest.raises(NbdError):  # natively: so many requests at once are refused
+            device.session.zero(0, 1 << 62)
+    asked.sort()
+    assert asked[0][0] == start
+    assert sum(length for _, length in asked) == 40 << 30
+    assert all(a + n == b for (a, n), (b, _) in itertools.pairwise(asked))

@@ -85,6 +85,7 @@ def parse_address(locator: Locator) -> NbdAddress:
     rest, _, query = locator.rest.partition("?")
     if "#" in locator.rest:
         raise InvalidInput(f"{text!r} holds a #, which ends a URL: write %23")
+    _refuse_bytes(text)
     options = _options(query, text)
     if not rest.startswith("//") and not (unix and not rest):
         raise InvalidInput(f"{text!r} is not of the form {FORM}")
@@ -127,9 +128,9 @@ def _authority(authority: str, text: str) -> tuple[str, str, int]:
     if found is None:
         raise InvalidInput(f"{authority!r} in {text!r} is no [USER@]HOST[:PORT]")
     user, host, port = found.groups()
-    number = int(port) if port else PORT
+    number = int(port[:9]) if port else PORT  # so long a port is none anyway, and Python refuses to read thousands
     if not 0 < number < 65536:
-        raise InvalidInput(f"{port} in {text!r} is no port: they are 1 to 65535")
+        raise InvalidInput(f"{port[:20]} in {text[:200]!r} is no port: they are 1 to 65535")
     return _unquoted(user or "", text), _unquoted(host.strip("[]"), text), number
 
 
@@ -177,6 +178,13 @@ def _number(options: dict[str, str], key: str, most: int, text: str) -> float:
     if key == "connections" and "." in value:
         raise InvalidInput(f"{key}={value} in {text!r} is no whole number")
     return float(value)
+
+
+def _refuse_bytes(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{text!r} is not UTF-8, as names of NBD are") from error
 
 
 def _unquoted(value: str, text: str) -> str:

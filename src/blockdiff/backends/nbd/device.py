@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ALLOCATION = "base:allocation"
 MAX_BATCH = 4096
 ASK = 0xFC000000  # bytes of one question without extended headers: a multiple of every block size
+ZERO_AT_ONCE = 16 << 30  # bytes: the requests for so much are in flight together
 ZERO_STEP = 4 << 20  # bytes of zeroes written where the server cannot zero
 IN_FLIGHT_HERE = (512 << 10, 4)  # of a server on this machine: what stays in the processors' caches
 IN_FLIGHT_FAR = (1 << 20, 16)
@@ -201,7 +202,8 @@ class NbdDevice:
         if not length:
             return
         try:
-            session.zero(offset, length, punch=punch)
+            for at in range(offset, offset + length, ZERO_AT_ONCE):
+                session.zero(at, min(ZERO_AT_ONCE, offset + length - at), punch=punch)
         except NbdError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise self._failed(error, "zero", offset, length) from error

@@ -18,6 +18,7 @@ READ_ONLY, FLUSH, FUA, WRITE_ZEROES, MULTI_CONN = 1 << 1, 1 << 2, 1 << 3, 1 << 6
 INFO_EXPORT, INFO_DESCRIPTION, INFO_BLOCK_SIZE = 0, 2, 3
 MAX_REPLY = 1 << 17  # bytes: names and descriptions have 4096 at most
 MAX_REPLIES = 100_000
+MAX_REPLIES_BYTES = 32 << 20  # of all replies to one option
 MAX_PAYLOAD = 32 << 20  # what servers take that do not say
 DEFAULT_BLOCK = 512  # of servers that do not say
 
@@ -202,10 +203,14 @@ class Handshake:
     def _replies(self, option: int, data: bytes) -> Iterator[tuple[int, bytes]]:
         """All replies before the last, which must be well: else Refused."""
         self._send(option, data)
+        total = 0
         for _ in range(MAX_REPLIES):
             magic, about, kind, length = struct.unpack(">QIII", self._stream.recv(20))
             if magic != 0x3E889045565A9 or about != option or length > MAX_REPLY:
                 raise Broken(f"its reply to the option {option} is malformed")
+            total += length
+            if total > MAX_REPLIES_BYTES:
+                break
             reply = self._stream.recv(length) if length else b""
             if kind & ERROR:
                 said = _text(reply)
