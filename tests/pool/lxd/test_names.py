@@ -44,6 +44,7 @@ VECTORS = [
     ("ceph", f"zombie_image_{FINGERPRINT}_ext4.block",
      name(IMAGE, FINGERPRINT, BLOCK, filesystem="ext4", deleted=True)),
     ("ceph", "zombie_custom_default_vol1.block", name(CUSTOM, "vol1", BLOCK, deleted=True)),
+    ("ceph", "zombie_container_default_c1", name(CONTAINER, "c1", deleted=True)),
     ("ceph", f"zombie_custom_{UUID}", name(CUSTOM, UUID, **GONE)),
     ("ceph", f"zombie_container_{UUID}", name(CONTAINER, UUID, **GONE)),
     ("ceph", f"custom_default_vol1@zombie_snapshot_{UUID}", name(CUSTOM, "vol1", **DELETED)),
