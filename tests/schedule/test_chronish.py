@@ -251,7 +251,7 @@ def test_the_text_of_one_entry(text, entry):
 
 
 def test_errors_of_long_and_odd_lines_stay_readable():
-    for text in ("x" * 1_000_000, "daily:local=1 " * 50_000 + "\x1b[2J\u202e:x=1", "daily:" + "," * 1_000_000):
+    for text in ("x" * 1_000_000, "daily:local=1 " * 2_000 + "\x1b[2J\u202e:x=1", "daily:" + "," * 1_000_000):
         with pytest.raises(ScheduleError) as caught:
             parse_schedules(text)
         assert len(str(caught.value)) < 2000

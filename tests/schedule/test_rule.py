@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule import Schedule, parse_schedules
 from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Weekly, Yearly
+from blockdiff.schedule.place import place_of
 from blockdiff.schedule.rule import Due, Rule, due, due_at, next_tick, next_ticks, upcoming
+from blockdiff.schedule.wall import seconds
+from tests.schedule import minutes
 from tests.schedule.strategies import ZONES, calendar_schedules, calendars
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -153,3 +156,39 @@ def test_a_time_that_is_shown_twice():
     assert next_tick(rule, twice) == utc(2024, 10, 27, 0, 30)
     assert next_tick(rule, twice.replace(fold=1)) == utc(2024, 10, 27, 1, 30)
     assert due(rule, twice, twice.replace(fold=1)) == ((utc(2024, 10, 27, 0, 30),), 0)
+
+
+# calendars, and a time of day for which a change of the clocks matters
+ODD = [
+    ("Europe/Berlin", utc(2024, 3, 31, 1)), ("Europe/Berlin", utc(2024, 10, 27, 1)), ("Europe/Oslo", utc(1893, 3, 31)),
+    ("Australia/Lord_Howe", utc(2024, 4, 6, 15)), ("Pacific/Apia", utc(2011, 12, 30, 10)),
+    ("Africa/Casablanca", utc(2024, 3, 10, 2)), ("Africa/Monrovia", utc(1972, 1, 7)),
+    ("Africa/El_Aaiun", utc(2012, 7, 20, 2)), ("America/Anchorage", utc(1867, 10, 19, 0)),
+    ("Antarctica/Casey", utc(2010, 3, 4, 15)), ("Europe/Warsaw", utc(1944, 10, 4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change"), ODD)
+def test_counts_around_a_change_of_the_clocks(name, change):
+    """Each answer is that of the minutes: the next, the last, and how many there are between any two times."""
+    zone, place = ZoneInfo(name), place_of(ZoneInfo(name))
+    begin, end = change - dt.timedelta(days=2), change + dt.timedelta(days=2)
+    shown = {(change + MINUTE * n).astimezone(zone).strftime("%H %M") for n in (-31, -1, 0, 1, 29, 60, 61)}
+    timed = [Daily(*map(int, text.split())) for text in sorted(shown)]
+    hands = [Hourly(0), Hourly(30), Cron("15 */2 * * *"), Cron("0,30 1-3 * * *"), Daily(2), Daily(2, 30), Daily(0)]
+    for calendar in [*timed, *hands]:
+        ticks = minutes.ticks(calendar, begin, end, zone)
+        assert ticks
+        for cut in [change + MINUTE * n for n in (-90, -60, -30, -1, 0, 1, 30, 31, 59, 60, 61, 1440)] + ticks:
+            first, second = [t for t in ticks if t <= cut], [t for t in ticks if t > cut]
+            for since, until, some in ((begin, cut, first), (cut, end, second)):
+                found = due(Rule(calendar, zone), since, until)
+                assert found == Due(tuple(some[-1:]), max(0, len(some) - 1)), (calendar, since, until)
+                assert calendar.count(seconds(since), seconds(until), place) == len(some), (calendar, since, until)
+            assert not first or calendar.latest(seconds(cut), place) == seconds(first[-1]), (calendar, cut)
+            assert not second or calendar.following(seconds(cut), place) == seconds(second[0]), (calendar, cut)
+
+
+def test_two_ticks_of_which_the_last_is_now():
+    assert due(Rule(Hourly(0)), utc(2024, 1, 1), utc(2024, 1, 1, 2)) == Due((utc(2024, 1, 1, 2),), 1)
+    assert due(Rule(Hourly(0)), utc(2024, 1, 1), utc(2024, 1, 1, 1, 1), catch_up=False) == Due((), 1)

@@ -99,18 +99,11 @@ class Schedule:
     @classmethod
     def make(cls, **fields: Any) -> Self:
         """A normalised schedule."""
-        return cls(**fields).normalised()
+        return cls(**_filled(fields))
 
     def normalised(self) -> Self:
         """With the hour, minute and day that longer periods imply."""
-        filled = self
-        if filled.month is not None and filled.day is None:
-            filled = replace(filled, day=1)
-        if any(value is not None for value in (filled.yearday, filled.month, filled.day, filled.weekday)):
-            filled = replace(filled, hour=filled.hour or 0)
-        if filled.hour is not None:
-            filled = replace(filled, minute=filled.minute or 0)
-        return filled
+        return replace(self, **_filled({name: getattr(self, name) for name in _FIELDS}))
 
     @property
     def period(self) -> Period | None:
@@ -274,6 +267,18 @@ class Schedule:
         fields["options"] = int(Option.parse(wire.options)) if wire.options else 0
         found = cls.make(**fields).checked()
         return found if original else found.plain()
+
+
+def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with those that follow from others."""
+    get = fields.get
+    if get("month") is not None and get("day") is None:
+        fields["day"] = 1
+    if any(get(name) is not None for name in ("yearday", "month", "day", "weekday")):
+        fields["hour"] = get("hour") or 0
+    if get("hour") is not None:
+        fields["minute"] = get("minute") or 0
+    return fields
 
 
 def known_zone(name: str) -> str:

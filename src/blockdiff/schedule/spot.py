@@ -46,11 +46,11 @@ class Spot(NamedTuple):
 
     def after(self, count: int) -> Spot:
         """Without its first characters."""
-        return self._replace(begin=min(self.begin + count, self.end))
+        return Spot(self.source, min(self.begin + count, self.end), self.end)
 
     def first(self, count: int) -> Spot:
         """Its first characters."""
-        return self._replace(end=min(self.begin + count, self.end))
+        return Spot(self.source, self.begin, min(self.begin + count, self.end))
 
     def stripped(self) -> Spot:
         """Without white space at its ends."""
@@ -62,16 +62,16 @@ class Spot(NamedTuple):
         """What stands between separators of one character; one piece at least."""
         begin = self.begin
         while (at := self.source.find(separator, begin, self.end)) >= 0:
-            yield self._replace(begin=begin, end=at)
+            yield Spot(self.source, begin, at)
             begin = at + 1
-        yield self._replace(begin=begin)
+        yield Spot(self.source, begin, self.end)
 
     def partition(self, separator: str) -> tuple[Spot, bool, Spot]:
         """What stands before the first separator of one character, whether there is one, and what stands behind."""
         at = self.source.find(separator, self.begin, self.end)
         if at < 0:
-            return self, False, self._replace(begin=self.end)
-        return self._replace(end=at), True, self._replace(begin=at + 1)
+            return self, False, Spot(self.source, self.end, self.end)
+        return Spot(self.source, self.begin, at), True, Spot(self.source, at + 1, self.end)
 
     def wrong(self, reason: str, accepted: str = "") -> ScheduleError:
         """The error of a fault that is here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from functools import lru_cache
 from typing import Self
 
 from blockdiff.errors import InvalidInput
@@ -37,6 +38,7 @@ class Word(IntEnum):
         return self.name.lower()
 
     @classmethod
+    @lru_cache(256)
     def parse(cls, text: str) -> Self:
         """The value of a text. Raises WordError."""
         for value in cls:
