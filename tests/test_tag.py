@@ -144,3 +144,11 @@ def test_a_time_without_a_zone_has_no_schedule(zone):
     """It would be taken for one of the clock of the machine."""
     with pytest.raises(TagError, match="no time zone"):
         Tag(Period.DAILY, dt.datetime(2020, 1, 2, 3), 4).schedule(zone)
+
+
+@pytest.mark.parametrize("kind", ["auto-v2", "auto-v3"])
+def test_machines_have_numbers_of_64_bits(kind):
+    assert Tag.parse(f"{kind}-daily-202001020300-{(1 << 63) - 1}").vm == (1 << 63) - 1
+    for number in (1 << 63, 10**24):
+        with pytest.raises(TagError, match="invalid VM ID"):
+            Tag.parse(f"{kind}-daily-202001020300-{number}")

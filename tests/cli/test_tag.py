@@ -95,3 +95,9 @@ def test_no_stdin():
 def test_one_name_as_a_line():
     done = blockdiff("tag", "parse", "-o", "jsonl", "auto-v2-hourly-202001020300-4", expect=0)
     assert json.loads(done.stdout)["vm"] == 4
+
+
+@pytest.mark.parametrize("options", [(), ("--vm", "4", "--rbd", "x"), ("--rbd", "")])
+def test_a_machine_or_an_image(options):
+    done = blockdiff("tag", "make", "--period", "daily", "--time", "202001020300", *options, expect=2)
+    assert done.stdout == ""

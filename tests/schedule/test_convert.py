@@ -183,3 +183,44 @@ def test_the_oracle_agrees():
             if not isinstance(one, Every | Minutely)
         }
         assert len(answers) == 1
+
+
+def test_what_snapper_has_no_words_for():
+    snapper = language("snapper")
+    for calendar in (Monthly(31, short="last"), Minutely(0.005), Steps(6), Every(60), Cron("0 0 * * 1-5")):
+        with pytest.raises(InvalidInput, match="snapper cannot say"):
+            snapper.from_rules([Rule(calendar, keep=KeepCount(1))])
+    assert str(snapper.from_rules([Rule(Monthly(28, short="last"), keep=KeepCount(1))])) == "monthly:local=1@28"
+
+
+class Forgetful:
+    """A language that writes something else than it is told."""
+
+    name = "forgetful"
+
+    def __init__(self, text):
+        self.text = text
+
+    def parse(self, text, context):
+        return language("snapper").parse(text, context)
+
+    def from_rules(self, rules):
+        return language("snapper").parse(self.text, Context())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("daily:local=4@3", "something else"),
+        ("daily:remote=3@3", "something else"),
+        ("daily:local=3@3 options:PauseVM", "something else"),
+        ("daily:local=3@4", "something else"),
+        ("daily:local=3@3 zone=Europe/Berlin", "something else"),
+        ("", "something else"),
+        ("daily:local=3@3,local=3@4", "would say more"),
+    ],
+)
+def test_what_is_written_is_read_again(text, why):
+    (rule,) = language("snapper").parse("daily:local=3@3", Context()).rules()
+    with pytest.raises(InvalidInput, match=why):
+        convert([rule], Forgetful(text))

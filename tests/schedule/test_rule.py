@@ -164,6 +164,8 @@ ODD = [
     ("Australia/Lord_Howe", utc(2024, 4, 6, 15)), ("Pacific/Apia", utc(2011, 12, 30, 10)),
     ("Africa/Casablanca", utc(2024, 3, 10, 2)), ("Africa/Monrovia", utc(1972, 1, 7)),
     ("Africa/El_Aaiun", utc(2012, 7, 20, 2)), ("America/Anchorage", utc(1867, 10, 19, 0)),
+    ("America/Boa_Vista", utc(2000, 10, 8, 4)), ("America/Boa_Vista", utc(2000, 10, 15, 3)),  # and back in a week
+    ("Africa/Freetown", utc(1939, 9, 1, 1)), ("Africa/Freetown", utc(1939, 9, 5, 1)),
     ("Antarctica/Casey", utc(2010, 3, 4, 15)), ("Europe/Warsaw", utc(1944, 10, 4)),
 ]  # fmt: skip
 
