@@ -179,3 +179,8 @@ def test_bad_stdin():
     assert "cannot read stdin" in blockdiff(*words, prefix=("sh", "-c", 'exec "$@" <&-', "-"), expect=2).stderr
     done = blockdiff(*words, prefix=("sh", "-c", 'head -c 70000000 /dev/zero | "$@"', "-"), expect=2)
     assert "that is no schedule" in done.stderr
+
+
+def test_an_option_that_would_mean_nothing():
+    done = blockdiff("schedule", "parse", "--original", "--language", "openstorage", "daily=12:00", expect=2)
+    assert "read in one way only" in done.stderr

@@ -1,7 +1,7 @@
 """Rules: what is due, what was missed, what comes."""
 
 import datetime as dt
-from itertools import islice, pairwise, takewhile
+from itertools import islice, pairwise, product, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blockdiff.errors import InvalidInput
 from blockdiff.schedule import Schedule, parse_schedules
-from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Weekly, Yearly
+from blockdiff.schedule.calendar import Cron, Daily, Hourly, Minutely, Steps, Weekly, Yearly
 from blockdiff.schedule.place import place_of
 from blockdiff.schedule.rule import Due, Rule, due, due_at, next_tick, next_ticks, upcoming
 from blockdiff.schedule.wall import seconds
@@ -166,7 +166,8 @@ ODD = [
     ("Africa/El_Aaiun", utc(2012, 7, 20, 2)), ("America/Anchorage", utc(1867, 10, 19, 0)),
     ("America/Boa_Vista", utc(2000, 10, 8, 4)), ("America/Boa_Vista", utc(2000, 10, 15, 3)),  # and back in a week
     ("Africa/Freetown", utc(1939, 9, 1, 1)), ("Africa/Freetown", utc(1939, 9, 5, 1)),
-    ("Antarctica/Casey", utc(2010, 3, 4, 15)), ("Europe/Warsaw", utc(1944, 10, 4)),
+    ("Antarctica/Casey", utc(2010, 3, 4, 15)), ("Antarctica/Casey", utc(2009, 10, 17, 18)),
+    ("Antarctica/Troll", utc(2024, 3, 31, 1)), ("Europe/Warsaw", utc(1944, 10, 4)),
 ]  # fmt: skip
 
 
@@ -177,7 +178,16 @@ def test_counts_around_a_change_of_the_clocks(name, change):
     begin, end = change - dt.timedelta(days=2), change + dt.timedelta(days=2)
     shown = {(change + MINUTE * n).astimezone(zone).strftime("%H %M") for n in (-31, -1, 0, 1, 29, 60, 61)}
     timed = [Daily(*map(int, text.split())) for text in sorted(shown)]
-    hands = [Hourly(0), Hourly(30), Cron("15 */2 * * *"), Cron("0,30 1-3 * * *"), Daily(2), Daily(2, 30), Daily(0)]
+    hands = [
+        Hourly(0),
+        Hourly(30),
+        Cron("15 */2 * * *"),
+        Cron("0,30 1-3 * * *"),
+        Steps(2),
+        Steps(1, 30),
+        Daily(2),
+        Daily(0),
+    ]
     for calendar in [*timed, *hands]:
         ticks = minutes.ticks(calendar, begin, end, zone)
         assert ticks
@@ -194,3 +204,46 @@ def test_counts_around_a_change_of_the_clocks(name, change):
 def test_two_ticks_of_which_the_last_is_now():
     assert due(Rule(Hourly(0)), utc(2024, 1, 1), utc(2024, 1, 1, 2)) == Due((utc(2024, 1, 1, 2),), 1)
     assert due(Rule(Hourly(0)), utc(2024, 1, 1), utc(2024, 1, 1, 1, 1), catch_up=False) == Due((), 1)
+
+
+@pytest.mark.parametrize("weekday", range(7))
+def test_weeks_are_counted_by_their_days(weekday):
+    rule, begin = Rule(Weekly(weekday, 12)), utc(2023, 12, 27)
+    for first, last in product(range(9), range(9, 25)):
+        since, until = begin + dt.timedelta(days=first), begin + dt.timedelta(days=last)
+        ticks = [t for t in (since + dt.timedelta(days=n, hours=12) for n in range(last - first))
+                 if t.isoweekday() % 7 == weekday]  # fmt: skip
+        assert due(rule, since, until) == Due(tuple(ticks[-1:]), max(0, len(ticks) - 1))
+
+
+def test_leap_days_on_a_day_of_the_week_are_far_away():
+    leap_days = [utc(year, 2, 29) for year in range(2000, 2400, 4) if year % 100 or year == 2000]
+    sundays = [day for day in leap_days if day.isoweekday() == 7]
+    assert max(later - earlier for earlier, later in pairwise(sundays)).days > 39 * 365
+    assert list(islice(Cron("0 0 29 2 */7").ticks(utc(2000, 1, 1)), len(sundays))) == sundays
+
+
+class Moved(dt.tzinfo):
+    """Clocks that are put forward an hour once. ``change`` is in UTC."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def utcoffset(self, time):
+        return None if time is None else dt.timedelta(hours=time.replace(tzinfo=dt.UTC) >= self.change)
+
+    def dst(self, time):
+        return dt.timedelta(0)
+
+    def fromutc(self, time):
+        return time + dt.timedelta(hours=time.replace(tzinfo=dt.UTC) >= self.change)
+
+
+@pytest.mark.parametrize("day", range(64))
+def test_a_change_before_any_midnight(day):
+    """What is known of a zone is kept in pieces: a change just before one concerns it."""
+    midnight = utc(2024, 1, 1) + dt.timedelta(days=day)
+    change = midnight - 10 * MINUTE
+    skipped = change.replace(minute=50) + 30 * MINUTE  # 0:20 by the clocks of before
+    rule = Rule(Daily(skipped.hour, skipped.minute), Moved(change))
+    assert next_tick(rule, midnight) == skipped

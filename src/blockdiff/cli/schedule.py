@@ -174,6 +174,8 @@ def explain(
 
 
 def _parsed(text: str, name: str, context: Context) -> Parsed:
+    if context.original and name == "openstorage":
+        raise click.UsageError("--original: texts of openstorage are read in one way only")
     return language(name).parse(_stdin() if text == "-" else text, context)
 
 
