@@ -396,6 +396,21 @@ def test_interrupted(sides, output):
         assert "interrupted" in said.splitlines()[-1]
 
 
+@pytest.mark.parametrize("unbuffered", ["1", ""], ids=["unbuffered", "buffered"])
+def test_output_that_is_cut_is_trouble(tmp_path, unbuffered):
+    """Unbuffered, a write says how much it has written, and the rest was lost: the exit code was 0."""
+    (tmp_path / "list").write_text(json.dumps([{"name": f"s{number}"} for number in range(5000)]))
+    command = " ".join([*COMMAND, "pairs --json list -o json"])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -c1 > /dev/null; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (done.returncode, b"closed before" in done.stderr) == (3, True)
+
+
 def test_a_reader_that_went_away(sides):
     planned(sides)
     command = " ".join([*COMMAND, "verify", "--pairs", str(sides / "plan.json"), "-o", "jsonl"])

@@ -1,13 +1,15 @@
 """How catalogs become plans: which dates count, and which disks are of one machine. Catalogs are made up here."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import pytest
 
 from blockdiff.cli.paired import planning
 from blockdiff.cli.paired.planning import Wish, machine, make_plan
+from blockdiff.cli.paired.running import Done, _code
 from blockdiff.engine.catalog import Entry, Volume
-from blockdiff.errors import InvalidInput
+from blockdiff.errors import DeviceError, InvalidInput, UnsupportedOperation
 from blockdiff.snapshot import Snapshot
 
 TAG = "auto-v2-hourly-202601010300-4"
@@ -90,3 +92,17 @@ def test_an_image_may_be_called_otherwise(catalogs):
 def test_what_belongs_to_a_machine(image, tag, group):
     """A tag says it; else the image, unless it is persistent, which is of no machine for good."""
     assert machine(image, tag) == group
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([DeviceError("x", url="a", action="open")], 3),
+        ([UnsupportedOperation("x"), UnsupportedOperation("y")], 4),
+        ([UnsupportedOperation("x"), InvalidInput("y")], 3),
+    ],
+    ids=["one", "alike", "several"],
+)
+def test_the_exit_code_of_pairs_that_failed(errors, code):
+    done = {number: Done("failed", {}, "", error) for number, error in enumerate(errors)}
+    assert _code("failed", SimpleNamespace(found="different"), done) == code

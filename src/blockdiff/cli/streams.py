@@ -29,6 +29,17 @@ def hold_streams() -> None:
                 os.dup2(fd, number)
                 os.close(fd)
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - it stays open
+    _buffer_stdout()
+
+
+def _buffer_stdout() -> None:
+    """With PYTHONUNBUFFERED a write takes what the system takes, and says nothing of the rest: output would be cut."""
+    import io
+
+    raw: object = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        out = sys.stdout
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), out.encoding, out.errors)
 
 
 def silence_stdout() -> None:
