@@ -97,6 +97,14 @@ def test_a_volume_that_is_a_group_by_itself_is_told_once(sides):
     assert len(said) == 7
 
 
+@pytest.mark.parametrize("most", [0, 1])
+def test_only_so_many_differences_are_listed(sides, most):
+    planned(sides)
+    harm(sides)
+    report = run("verify", sides, "--max-differences", str(most), expect=1)
+    assert [len(pair["differences"]) for pair in report["pairs"]] == [0, 0, 0, most, 0, 0]
+
+
 def test_lines(sides):
     planned(sides)
     harm(sides)

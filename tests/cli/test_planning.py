@@ -7,8 +7,9 @@ import pytest
 
 from blockdiff.cli.paired import planning
 from blockdiff.cli.paired.planning import Wish, machine, make_plan
-from blockdiff.cli.paired.running import Done, _code
+from blockdiff.cli.paired.running import Done, _code, _result, _verdict
 from blockdiff.engine.catalog import Entry, Volume
+from blockdiff.engine.planfile import FileGroup, FileLack
 from blockdiff.errors import DeviceError, InvalidInput, UnsupportedOperation
 from blockdiff.snapshot import Snapshot
 
@@ -106,3 +107,33 @@ def test_what_belongs_to_a_machine(image, tag, group):
 def test_the_exit_code_of_pairs_that_failed(errors, code):
     done = {number: Done("failed", {}, "", error) for number, error in enumerate(errors)}
     assert _code("failed", SimpleNamespace(found="different"), done) == code
+
+
+WORK = SimpleNamespace(good="identical", found="different")
+
+
+@pytest.mark.parametrize(
+    ("groups", "each", "all_"),
+    [
+        (["identical", "different"], ["incomplete", "different"], "different"),
+        (["different", "failed"], ["different", "failed"], "failed"),
+        (["identical", "identical"], ["incomplete", "identical"], "incomplete"),
+    ],
+    ids=["a-finding-and-a-lack", "a-finding-and-trouble", "a-lack"],
+)
+def test_the_worst_verdict_is_told(groups, each, all_):
+    made = [
+        FileGroup(n, "v", "s", complete=bool(n), pairs=[n], lacking=[] if n else [FileLack("w", "gone")])
+        for n in range(len(groups))
+    ]
+    error = DeviceError("x", url="a", action="open")
+    done = {n: Done(verdict, {}, "", error if verdict == "failed" else None) for n, verdict in enumerate(groups)}
+    found = _result(SimpleNamespace(groups=made, pairs=[1]), WORK, done)
+    assert ([verdict for _, verdict in found.groups], found.verdict) == (each, all_)
+
+
+def test_a_group_that_has_trouble_and_a_finding_has_failed():
+    done = {1: Done("different", {}, ""), 2: Done("failed", {}, "")}
+    group = FileGroup(1, "v", "s", complete=True, pairs=[1, 2], lacking=[])
+    assert _verdict(group, WORK, done) == "failed"
+    assert _verdict(group, WORK, {1: Done("identical", {}, "")}) == "unfinished"
