@@ -98,6 +98,11 @@ WRONG_READS = {
     "before": lambda c, q: c.data(q, q.offset - 512, bytes(q.length), wire.DONE),
     "behind": lambda c, q: c.data(q, q.offset + q.length, bytes(512), wire.DONE),
     "far behind": lambda c, q: c.data(q, 2**64 - 512, bytes(512), wire.DONE),
+    "behind a gap": lambda c, q: c.data(q, q.offset + q.length + 512, bytes(512), wire.DONE),
+    "hole with more": lambda c, q: c.chunk(q, wire.DONE, wire.HOLE, struct.pack(">QIQ", q.offset, q.length, 0)),
+    "data of an old handle": lambda c, q: c.chunk(
+        q, wire.DONE, wire.DATA, struct.pack(">Q", q.offset) + bytes(q.length), cookie=q.cookie + (1 << 40)
+    ),
     "crossing": lambda c, q: c.data(q, q.offset + 512, bytes(q.length), wire.DONE),
     "twice": lambda c, q: [c.data(q, q.offset, bytes(q.length)), c.data(q, q.offset, bytes(q.length), wire.DONE)],
     "overlap": lambda c, q: [c.data(q, q.offset + 512, bytes(1024)), c.data(q, q.offset, bytes(1024), wire.DONE)],
@@ -133,9 +138,11 @@ def test_a_wrong_answer_to_a_read(serve, what, extended):
     server = serve(extended=extended, on={wire.READ: WRONG_READS[what]})
     with opened(server, timeout=2) as device:
         began = time.monotonic()
+        around = bytearray(b"#" * 16384)
         with pytest.raises(DeviceError) as caught:
-            read(device, 8192, 4096)
+            device.pread_into(memoryview(around)[4096:8192], 8192)
         assert time.monotonic() - began < 5
+        assert around[:4096] + around[8192:] == b"#" * 12288, "it wrote outside of the buffer"
         assert caught.value.reason
         with pytest.raises(DeviceError):
             read(device, 8192, 4096)  # nothing is believed any more
@@ -540,3 +547,81 @@ def test_zeroes_of_more_than_a_request_can_say(serve, extended):
     assert asked[0][0] == start
     assert sum(length for _, length in asked) == 40 << 30
     assert all(a + n == b for (a, n), (b, _) in itertools.pairwise(asked))
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_status_of_another_context_is_not_taken(serve, extended):
+    """A server may tell of contexts that this question is not about, before and behind."""
+
+    def answer(connection, q):
+        connection.status(q, 99, [(q.length, 3)])
+        connection.status(q, 7, wire.cut(HOLES, q.offset, q.length))
+        connection.status(q, 98, [(q.length, 3)], wire.DONE)
+
+    with opened(serve(extended=extended, contexts={wire.ALLOCATION: HOLES})) as device:
+        expected = kinds(device)
+    server = serve(extended=extended, contexts={wire.ALLOCATION: HOLES}, on={wire.STATUS: answer})
+    with opened(server) as device:
+        assert kinds(device) == expected
+        assert device.map_note == ""
+
+
+@pytest.mark.parametrize("flags", [1, 2, 3, 4, 1 << 31])
+def test_any_flag_of_a_bitmap_is_a_change(serve, flags):
+    """Only 0 says that nothing was written."""
+    size = len(CONTENT)
+    server = serve(contexts={wire.BITMAP: [(4096, 0), (8192, flags), (size - 12288, 0)]})
+    source, pair = open_source(None, parse_locator(server.url(bitmap="b")))
+    with source:
+        assert [tuple(e)[:2] for record in source.records(pair) for e in record.extents] == [(4096, 8192)]
+
+
+WORDS = {
+    "behind": "answered a read of 4096 bytes at 8192 with 512 bytes at 12288",
+    "overlap from behind": "sent the bytes at 8704 twice",
+    "a gap": "bytes missing at 8704",
+    "none that goes on": "sent a chunk of type 0",
+}
+
+
+@pytest.mark.parametrize("what", WORDS)
+def test_what_was_wrong_is_said(serve, what):
+    server = serve(on={wire.READ: WRONG_READS[what]})
+    with opened(server) as device, pytest.raises(DeviceError, match=WORDS[what]):
+        read(device, 8192, 4096)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("none", "told no block status of"),
+        ("half a descriptor", "type 5 with 16 bytes"),
+        ("read data", "type 1 with 9"),
+    ],
+)
+def test_what_was_wrong_with_a_status_is_said(serve, what, words):
+    server = serve(on={wire.STATUS: WRONG_STATUS[what]})
+    with opened(server) as device, pytest.raises(DeviceError, match=words):
+        kinds(device)
+
+
+@pytest.mark.parametrize("length", [2**63 - 1, 2**63, 2**64 - 1])
+def test_status_of_more_than_there_is(serve, length):
+    def answer(connection, q):
+        connection.status(q, 7, [(512, 0), (length, 3)], wire.DONE)
+
+    with opened(serve(extended=True, on={wire.STATUS: answer})) as device:
+        assert kinds(device) == [(0, 512, "data"), (512, len(CONTENT) - 512, "hole")]
+
+
+def test_what_a_server_does_not_offer_is_not_asked(serve):
+    """Zeroes are written where it cannot zero; writes go through its caches where it cannot flush."""
+    server = serve(flags=1 | 8)
+    with opened(server, writable=True) as device:
+        device.zero(4096, 8192)
+        device.pwrite(b"x" * 512, 0)
+        device.flush()
+    assert server.content[4096:12288] == bytes(8192)
+    asked = [request for request in server.requests if request.type != wire.DISC]
+    assert {request.type for request in asked} <= {wire.READ, wire.WRITE}
+    assert all(request.flags & 1 for request in asked if request.type == wire.WRITE)
