@@ -129,3 +129,25 @@ def test_its_words_are_kept(layers):
     until(server.ended, "it runs on")
     assert "missing" in server.said()
     server.stop()
+
+
+def test_an_interruption_while_it_starts_leaves_none_behind(layers, monkeypatch):
+    """Ctrl-C before anybody has the server to stop it."""
+    made = []
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            super().wait(timeout)
+            raise KeyboardInterrupt
+
+    def popen(*words, **options):
+        made.append(process(*words, **options))
+        return made[-1]
+
+    process = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr("blockdiff.backends.image.server._started_event", Interrupted, raising=True)
+    with pytest.raises(KeyboardInterrupt):
+        start(layers)
+    assert len(made) == 1
+    assert made[0].wait(20) != 0

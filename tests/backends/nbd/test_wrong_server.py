@@ -331,6 +331,23 @@ def test_another_export_after_a_drop(serve):
         verify_devices(device, MemoryDevice(CONTENT * 8))
 
 
+@pytest.mark.parametrize("change", ["flags", "blocks", "contexts"])
+def test_an_export_of_other_abilities_after_a_drop(serve, change):
+    """Of the same size, and yet another one."""
+    server = serve(CONTENT * 8, flags=0b101)
+    drop = dropping(3, server)
+    others = {"flags": 0b111, "blocks": (1, 4096, 1 << 20), "contexts": {}}
+
+    def answer(connection, q):
+        if len(server.requests) >= 3:
+            setattr(server, change, others[change])
+        return drop(connection, q)
+
+    server.on[wire.READ] = answer
+    with opened(server) as device, pytest.raises(BlockdiffError, match="its flags, block sizes or contexts are others"):
+        verify_devices(device, MemoryDevice(CONTENT * 8))
+
+
 @pytest.mark.slow
 def test_no_server_after_a_drop(serve):
     server = serve(CONTENT, flags=0b101)

@@ -33,6 +33,7 @@ _CLIENTS = 200
 _PATIENCE = 10.0  # seconds that it may take to end when it was told to
 _FLUSH = 300.0  # the same where it may have much to write
 _MAX_WORDS = 1 << 16
+_started_event = threading.Event
 
 
 class ImageServer:
@@ -45,7 +46,7 @@ class ImageServer:
         self._words = b""
         self._process: subprocess.Popen[bytes] | None = None
         self._trouble: OSError | None = None
-        self._started = threading.Event()
+        self._started = _started_event()
         command = [*_prefix(), "qemu-nbd", *_MODES[writable], "--shared", str(_CLIENTS), *options]
         command.append("json:" + json.dumps(node))
         listener, self._place = _listen(url)
