@@ -537,12 +537,16 @@ def test_a_reply_without_an_end(serve, extended):
 
 
 def test_a_handshake_without_an_end(serve):
+    sent = []
+
     def babble(connection, _):
         while True:
+            sent.append(1)
             connection.reply(7, 3, struct.pack(">H", 77) + bytes(100_000))
 
     with pytest.raises(RemoteError, match="have no end"):
         opened(serve(on_option={7: babble}))
+    assert len(sent) < 1000, "it was all kept"
 
 
 @pytest.mark.parametrize("extended", [False, True])
