@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from blockdiff.cli.paired import running
+from blockdiff.engine.registry import open_device
+from blockdiff.testing import FaultDevice
 from tests.fixtures.cli import COMMAND, finish, start
 from tests.fixtures.cli import within as blockdiff
 from tests.fixtures.schemas import obeys
@@ -172,6 +175,32 @@ def test_a_pair_that_fails_does_not_end_the_run(sides):
     assert "pair 1" in said.stderr
 
 
+def test_what_cannot_be_read_is_never_identical(sides, monkeypatch):
+    """Two equal disks, of which one has a block that cannot be read: the others' verdicts stay."""
+    planned(sides)
+
+    def opening(url):
+        device = open_device(url)
+        return FaultDevice(device, "..E") if url.endswith("there-one-1-4-1-2.img") else device
+
+    monkeypatch.setattr(running, "open_device", opening)
+    monkeypatch.setattr(running, "check_identity", lambda device, **_: device)
+    report = run("verify", sides, "--keep-going", expect=3)
+    assert report["counts"] == {"identical": 5, "different": 0, "failed": 1}
+    assert verdicts(report) == ["identical", "identical", "failed"]
+    (bad,) = [pair["report"] for pair in report["pairs"] if pair["verdict"] == "failed"]
+    assert (bad["unreadable"], bad["identical"]) == ([{"offset": 8192, "length": 4096, "side": "target"}], False)
+    assert report["verdict"] == "failed"
+
+
+@pytest.mark.parametrize("words", [["--method", "reflink"], ["--require", "content"]], ids=["method", "require"])
+def test_a_method_that_needs_a_base(sides, words):
+    """The first of each disk has none: what changed since nothing is not told by another method in silence."""
+    planned(sides, target=None)
+    report = run("diff", sides, *words, expect=4)
+    assert [pair["error"]["message"].partition(":")[2] for pair in report["pairs"][:2]] == [" there is no base"] * 2
+
+
 @pytest.mark.parametrize("command", ["verify", "diff"])
 def test_what_is_not_what_the_plan_names_is_refused(sides, command):
     planned(sides, target="there.json" if command == "verify" else None)
@@ -317,6 +346,25 @@ def test_gaps_in_a_schedule(sides):
             expect=0,
         ).stdout
     )
+
+
+def test_schedules_of_an_object_and_in_a_zone(sides):
+    """LXD spreads its aliases by the object: the gap is at its minute."""
+    edit(sides, "here.json", lambda made: made[:3])
+    at, lxd = "2026-01-01T03:59:59", ("--language", "lxd")
+    minutes = {gaps(sides, "@hourly", at, *lxd, "--id", name)[-1][2] for name in ("7", "8", "9")}
+    assert len(minutes) == 3
+    (gap,) = gaps(sides, "30 2 * * *", at, *lxd, "--zone", "Europe/Berlin", "--id", "7")
+    assert gap[1] == "2026-01-01T01:30:00Z"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--at", "2026-01-01"], ["--id", "7"], ["--zone", "UTC"], ["--schedule", "hourly:local=3", "--id", "7"]],
+    ids=["at", "id", "zone", "snapper"],
+)
+def test_options_of_schedules_without_one(sides, words):
+    assert "goes with" in blockdiff("pairs", "--json", sides / "here.json", *words, expect=2).stderr
 
 
 def test_snapshots_that_say_when_they_were_made(sides):

@@ -184,3 +184,11 @@ def test_bad_stdin():
 def test_an_option_that_would_mean_nothing():
     done = blockdiff("schedule", "parse", "--original", "--language", "openstorage", "daily=12:00", expect=2)
     assert "read in one way only" in done.stderr
+    for words in (["--id", "7"], ["--anchor", "2026-01-01"]):
+        assert "goes with" in blockdiff("schedule", "explain", *words, "daily:local=1", expect=2).stderr
+    assert (
+        "goes with"
+        in blockdiff(
+            "retention", "explain", "--id", "7", "daily:local=1", "auto-v2-daily-202601010000-4", expect=2
+        ).stderr
+    )

@@ -52,6 +52,15 @@ LANGUAGES = ("snapper", "lxd", "snapsentry", "openstorage")
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="snapper", show_default=True, help="The language of TEXT."
 )
+@click.option(
+    "--id", metavar="ID", default=None, help="With --language lxd: the object whose schedule it is; spreads aliases."
+)
+@click.option(
+    "--zone",
+    metavar="ZONE",
+    default=None,
+    help="With --schedule: the time zone of a TEXT that names none.  [default: UTC]",
+)
 @click.option("--at", metavar="TIME", default=None, help="With --schedule: as of this time, UTC.  [default: now]")
 @click.option("--json", "listed", is_flag=True, help="SRC and DST are files that list snapshots as JSON (-: stdin).")
 @click.option("-o", "--output", type=click.Choice(("table", "json", "jsonl")), default="table", show_default=True)
@@ -82,8 +91,9 @@ def command(
     """
     from blockdiff.cli.paired.planning import Wish, make_plan
 
-    if wishes["at"] is not None and wishes["schedule"] is None:
-        raise click.UsageError("--at goes with --schedule")
+    for name in ("at", "id", "zone"):
+        if wishes[name] is not None and wishes["schedule"] is None:
+            raise click.UsageError(f"--{name} goes with --schedule")
     wish = Wish(purpose=purpose, group=group, by_name=match == "name", tolerance=tolerance, **wishes)
     _print(make_plan(src, dst, wish), output)
     return 0

@@ -11,7 +11,7 @@ import click
 
 from blockdiff.cli.base import CONTEXT, Command, Group
 from blockdiff.errors import InvalidInput
-from blockdiff.schedule.language import LANGUAGES, Context, language, never_due
+from blockdiff.schedule.language import LANGUAGES, Context, language, never_due, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,9 +174,7 @@ def explain(
 
 
 def _parsed(text: str, name: str, context: Context) -> Parsed:
-    if context.original and name == "openstorage":
-        raise click.UsageError("--original: texts of openstorage are read in one way only")
-    return language(name).parse(_stdin() if text == "-" else text, context)
+    return read(_stdin() if text == "-" else text, name, context)
 
 
 def _context(

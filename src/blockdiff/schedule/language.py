@@ -77,3 +77,15 @@ def language(name: str) -> Language:
         raise InvalidInput(f"there is no language {quoted(name)}: accepted are {', '.join(LANGUAGES)}")
     found: Language = importlib.import_module(_MODULES[name]).LANGUAGE
     return found
+
+
+def read(text: str, name: str, context: Context) -> Parsed:
+    """What a text says in the language of a name. Raises InvalidInput, also for what the language has no use for."""
+    found = language(name)
+    if context.id and name != "lxd":
+        raise InvalidInput("--id goes with lxd: schedules of other languages are the same for all objects")
+    if context.anchor and name != "openstorage":
+        raise InvalidInput(f"--anchor goes with openstorage: schedules of {name} begin at no time of their own")
+    if context.original and name == "openstorage":
+        raise InvalidInput("--original: texts of openstorage are read in one way only")
+    return found.parse(text, context)

@@ -11,12 +11,14 @@ from blockdiff.errors import InvalidInput
 from blockdiff.pairs.gap import gaps
 from blockdiff.pairs.match import tag_instant
 from blockdiff.retention.keep import KeepCount
-from blockdiff.schedule.language import Context, language
+from blockdiff.retention.text import zone_of
+from blockdiff.schedule.language import Context, read
 from blockdiff.schedule.words import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from blockdiff.cli.paired.planning import Wish
     from blockdiff.schedule.rule import Rule
     from blockdiff.snapshot import Snapshot
 
@@ -25,16 +27,13 @@ MOST = 1_000_000  # ticks that are looked at
 _EARLIEST = dt.datetime(2, 1, 1, tzinfo=dt.UTC)
 
 
-def missed(volumes: Mapping[str, Sequence[Snapshot]], text: str, name: str, at: str | None) -> list[dict[str, Any]]:
-    """Of each volume the ticks in a row that have no snapshot, up to now or ``at``.
+def missed(volumes: Mapping[str, Sequence[Snapshot]], wish: Wish) -> list[dict[str, Any]]:
+    """Of each volume the ticks in a row that have no snapshot, up to now or ``wish.at``.
 
     The ticks are those since the oldest snapshot; of a rule that keeps a number only so many, the last ones: older
     snapshots may be gone. Rules of other destinations do not count.
     """
-    now = _time(at)
-    rules = [rule for rule in language(name).parse(text, Context()).rules() if rule.destination == Destination.LOCAL]
-    if not rules:
-        raise InvalidInput(f"{text!r} has no schedule of local snapshots")
+    now, rules = _time(wish.at), _rules(wish)
     found = []
     for volume, snapshots in volumes.items():
         taken = sorted(_instants(snapshots))
@@ -45,6 +44,14 @@ def missed(volumes: Mapping[str, Sequence[Snapshot]], text: str, name: str, at: 
             for gap in gaps(due, served)
         ]
     return found
+
+
+def _rules(wish: Wish) -> list[Rule]:
+    context = Context(id=wish.id or "", zone=zone_of(wish.zone) if wish.zone else dt.UTC)
+    every = read(wish.schedule or "", wish.language, context).rules()
+    if found := [rule for rule in every if rule.destination == Destination.LOCAL]:
+        return found
+    raise InvalidInput(f"{wish.schedule!r} has no schedule of local snapshots")
 
 
 def _instants(snapshots: Sequence[Snapshot]) -> list[tuple[dt.datetime, bool]]:

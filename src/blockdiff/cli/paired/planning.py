@@ -34,6 +34,8 @@ class Wish(NamedTuple):
     schedule: str | None = None
     language: str = "snapper"
     at: str | None = None
+    id: str | None = None
+    zone: str | None = None
 
 
 def make_plan(src: str, dst: str | None, wish: Wish) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def _planned(source: Catalog, target: Catalog | None, purpose: Purpose, wish: Wi
     if wish.schedule is not None:
         from blockdiff.cli.paired.missed import missed
 
-        facts["gaps"] = missed(here, wish.schedule, wish.language, wish.at)
+        facts["gaps"] = missed(here, wish)
     return plan_document(
         made,
         _entries(ours),

@@ -86,9 +86,9 @@ class Asked:
         from blockdiff.cli.retention.naming import period_of
         from blockdiff.retention.entry import policies_of
         from blockdiff.retention.rule import policies_of_rules
-        from blockdiff.schedule.language import Context, language
+        from blockdiff.schedule.language import Context, read
 
-        parsed: Any = language(self._language).parse(text, Context(zone=self.zone, id=self._id, anchor=self._anchor))
+        parsed: Any = read(text, self._language, Context(zone=self.zone, id=self._id, anchor=self._anchor))
         rules = [rule for rule in parsed.rules() if rule.destination == self._destination]
         if self._language == "snapper":
             return rules, policies_of(parsed.schedules, self._destination, self._stated)
