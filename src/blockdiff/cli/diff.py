@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -104,34 +104,48 @@ def command(
     if allow_empty:
         raise click.UsageError("--allow-empty goes with --pairs")
     exportdiff.check(output, offset, length, from_name=from_name, to_name=to_name)
-    progress = make_progress(progress_mode, quiet=quiet)
+    shown = _Shown(output, make_progress(progress_mode, quiet=quiet), quiet)
+    run: Diff | Listing
     if target is None or is_source(base) or is_source(target):
         since, listed = (None, base) if target is None else (base, target)
         check_sharing()
         check_listing(listed, output, method=method, require=require)
-        with open_listing(since, listed, offset=offset, length=length, changed=True) as listing:
-            emit(listing.records(), make_list(output, quiet=quiet), progress)
-        _tell(listing, output, quiet=quiet, verbose=verbose)
-        return 1 if exit_code and listing.changed_bytes else 0
-    with opened(base, target, None) as (first, second, _):
-        if output == exportdiff.EXPORT_DIFF:
-            base_name = exportdiff.name_of_base(first, from_name)
-            emitter = exportdiff.make_emitter(second, from_name=base_name, to_name=to_name)
-        else:
-            emitter = make_list(output, quiet=quiet)
-        run = Diff(
-            first,
-            second,
-            method=method,
-            require=require,
-            options=gather(**reading),
-            offset=offset,
-            length=length,
-            progress=progress,
-        )
-        emit(run.records(), emitter, progress)
+        run = _listing(since, listed, shown, offset=offset, length=length)
+    else:
+        names = {"from_name": from_name, "to_name": to_name}
+        options = gather(**reading)
+        asked = {"method": method, "require": require, "options": options, "offset": offset, "length": length}
+        run = _compare(base, target, shown, names, asked)
     _tell(run, output, quiet=quiet, verbose=verbose)
     return 1 if exit_code and run.changed_bytes else 0
+
+
+class _Shown(NamedTuple):
+    """How the list is given."""
+
+    output: str
+    progress: Any
+    quiet: bool
+
+
+def _listing(base: str | None, target: str, shown: _Shown, *, offset: int, length: int | None) -> Listing:
+    """What the storage says changed."""
+    with open_listing(base, target, offset=offset, length=length, changed=True) as listing:
+        emit(listing.records(), make_list(shown.output, quiet=shown.quiet), shown.progress)
+    return listing
+
+
+def _compare(base: str, target: str, shown: _Shown, names: dict[str, str | None], asked: dict[str, Any]) -> Diff:
+    """What differs between two devices."""
+    with opened(base, target, None) as (first, second, _):
+        if shown.output == exportdiff.EXPORT_DIFF:
+            base_name = exportdiff.name_of_base(first, names["from_name"])
+            emitter = exportdiff.make_emitter(second, from_name=base_name, to_name=names["to_name"])
+        else:
+            emitter = make_list(shown.output, quiet=shown.quiet)
+        run = Diff(first, second, progress=shown.progress, **asked)
+        emit(run.records(), emitter, shown.progress)
+    return run
 
 
 def _refuse_with_pairs(base: str | None, output: str, **given: object) -> None:

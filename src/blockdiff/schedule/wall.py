@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
@@ -33,22 +34,22 @@ def instant(number: int) -> dt.datetime:
     return EPOCH + dt.timedelta(0, number)
 
 
-class Ticking:
+class Ticking(ABC):
     """What all calendars can do. ``following`` is the one question that each of them answers."""
 
     __slots__ = ()
 
+    @abstractmethod
     def following(self, after: int, place: Place) -> int | None:
         """The first tick later than ``after``, both in seconds since 1970; None if there is none until 9999."""
-        raise NotImplementedError
 
+    @abstractmethod
     def count(self, since: int, until: int, place: Place) -> int:
         """How many ticks there are with ``since < tick <= until``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def latest(self, until: int, place: Place) -> int | None:
         """The last tick that is not later than ``until``, of a calendar that has one."""
-        raise NotImplementedError
 
     def ticks(self, after: dt.datetime, zone: dt.tzinfo = dt.UTC) -> Iterator[dt.datetime]:
         """All ticks later than ``after``, ascending, in UTC. Raises InvalidInput for a time without a zone."""
@@ -71,13 +72,13 @@ class Wall(Ticking):
     skipped: ClassVar[Skipped] = "later"
 
     @property
+    @abstractmethod
     def clock(self) -> tuple[Sequence[int], Sequence[int]]:
         """Hours and minutes of the day, ascending; neither is empty."""
-        raise NotImplementedError
 
+    @abstractmethod
     def next_day(self, day: int) -> int | None:
         """The first date from ``day`` on (both in days since 1970); None if there is none until 9999."""
-        raise NotImplementedError
 
     def following(self, after: int, place: Place) -> int | None:
         tick = after // 60 + 1

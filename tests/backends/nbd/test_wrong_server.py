@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import struct
-import time
 
 import pytest
 
@@ -137,11 +136,9 @@ WRONG_READS = {
 def test_a_wrong_answer_to_a_read(serve, what, extended):
     server = serve(extended=extended, on={wire.READ: WRONG_READS[what]})
     with opened(server, timeout=2) as device:
-        began = time.monotonic()
         around = bytearray(b"#" * 16384)
         with pytest.raises(DeviceError) as caught:
             device.pread_into(memoryview(around)[4096:8192], 8192)
-        assert time.monotonic() - began < 5
         assert around[:4096] + around[8192:] == b"#" * 12288, "it wrote outside of the buffer"
         assert caught.value.reason
         with pytest.raises(DeviceError):
@@ -357,11 +354,8 @@ def test_no_server_after_a_drop(serve):
         raise wire.HangUp
 
     server.on[wire.READ] = answer
-    with opened(server) as device:
-        began = time.monotonic()
-        with pytest.raises(DeviceError, match="cannot be made again"):
-            read(device)
-        assert time.monotonic() - began < 20
+    with opened(server) as device, pytest.raises(DeviceError, match="cannot be made again"):
+        read(device)
 
 
 def test_a_drop_after_writes_is_no_matter_of_luck(serve):
@@ -382,11 +376,8 @@ def test_a_drop_after_writes_is_no_matter_of_luck(serve):
 
 def test_a_silent_server(serve):
     server = serve(on={wire.READ: wire.stall})
-    with opened(server, timeout=1) as device:
-        began = time.monotonic()
-        with pytest.raises(DeviceError, match="did not answer within 1 s"):
-            read(device)
-        assert time.monotonic() - began < 4
+    with opened(server, timeout=1) as device, pytest.raises(DeviceError, match="did not answer within 1 s"):
+        read(device)
 
 
 def test_a_copy_that_loses_its_target(serve):
@@ -456,9 +447,7 @@ def test_extra_connections_that_wait_for_ever(serve):
     content = CONTENT * 8
     server = serve(content)
     server.on_option[7] = lambda c, _: wire.stall(c, _) if server.connections > 1 else True
-    began = time.monotonic()
     with opened(server) as device:
-        assert time.monotonic() - began < 3
         assert device.session.connections == 1
         assert read(device, 0, 512) == content[:512]
 
