@@ -9,7 +9,7 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Name, Size, output_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import encode, write
+from blockdiff.cli.reportwriter import encode, write
 from blockdiff.errors import BlockdiffError
 from blockdiff.exportdiff.apply import Apply, ApplyReport
 from blockdiff.exportdiff.form import shown

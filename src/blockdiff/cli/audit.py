@@ -10,7 +10,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import how_read, make_writer
+from blockdiff.cli.reportwriter import how_read, make_writer
 from blockdiff.cli.verify import UNREADABLE
 from blockdiff.engine.audit import Audit
 from blockdiff.errors import BlockdiffError, InvalidInput

@@ -10,7 +10,7 @@ import click
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import how_read, make_writer
+from blockdiff.cli.reportwriter import how_read, make_writer
 from blockdiff.cli.targets import opened_for_copy, opened_for_replication
 from blockdiff.engine.copy import SPARSE, Copy
 from blockdiff.engine.target import commit

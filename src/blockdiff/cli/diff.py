@@ -13,7 +13,7 @@ from blockdiff.cli.devices import check_sharing, opened
 from blockdiff.cli.lists import emit, make_list
 from blockdiff.cli.options import LIST_FORMATS, REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import how_read
+from blockdiff.cli.reportwriter import how_read
 from blockdiff.engine.diff import METHODS, Diff
 from blockdiff.engine.listing import Listing, check_listing, open_listing
 from blockdiff.engine.registry import is_source

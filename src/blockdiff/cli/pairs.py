@@ -100,7 +100,7 @@ def command(
 
 
 def _print(plan: dict[str, Any], output: str) -> None:
-    from blockdiff.cli.report import encode
+    from blockdiff.cli.reportwriter import encode
 
     write = sys.stdout.buffer.write
     if output == "json":

@@ -10,7 +10,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened, split
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import ReportWriter, differing, how_read, make_writer
+from blockdiff.cli.reportwriter import ReportWriter, differing, how_read, make_writer
 from blockdiff.engine.digest import METHODS
 from blockdiff.engine.verify import SIZE_POLICIES, Verification
 from blockdiff.errors import BlockdiffError, DeviceError

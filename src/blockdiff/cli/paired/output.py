@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Template, format_extents
-from blockdiff.cli.report import encode, write
+from blockdiff.cli.reportwriter import encode, write
 from blockdiff.cli.streams import say
 from blockdiff.extent import Kind
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blockdiff.cli.paired.output import make_sink
 from blockdiff.cli.paired.running import FAILED, Done, Opener, go_over, load_plan
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import differing
+from blockdiff.cli.reportwriter import differing
 from blockdiff.engine.verify import Verification
 from blockdiff.errors import BlockdiffError, DeviceError
 from blockdiff.units import format_size

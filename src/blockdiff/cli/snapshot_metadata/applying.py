@@ -15,7 +15,7 @@ from blockdiff.locator import parse_locator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blockdiff.cli.report import ReportWriter
+    from blockdiff.cli.reportwriter import ReportWriter
     from blockdiff.engine.options import ReadOptions
     from blockdiff.record import Record
 

@@ -18,7 +18,7 @@ from blockdiff.extent import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blockdiff.cli.report import ReportWriter
+    from blockdiff.cli.reportwriter import ReportWriter
     from blockdiff.csi.args import Args
     from blockdiff.engine.options import ReadOptions
 

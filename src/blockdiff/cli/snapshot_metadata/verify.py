@@ -10,7 +10,7 @@ import click
 from blockdiff.cli.base import CONTEXT
 from blockdiff.cli.options import REPORT_FORMATS, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.report import differing, how_read, make_writer
+from blockdiff.cli.reportwriter import differing, how_read, make_writer
 from blockdiff.cli.snapshot_metadata import request
 from blockdiff.cli.snapshot_metadata.flags import FORCE, ORIGINAL, OURS, SOURCE, TARGET
 from blockdiff.cli.snapshot_metadata.goclick import GoCommand, go_options
@@ -19,7 +19,7 @@ from blockdiff.errors import BlockdiffError, ContentsDoNotMatch
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
-    from blockdiff.cli.report import ReportWriter
+    from blockdiff.cli.reportwriter import ReportWriter
     from blockdiff.cli.snapshot_metadata.applying import Applying
     from blockdiff.csi.args import Args
     from blockdiff.engine.report import VerifyReport
