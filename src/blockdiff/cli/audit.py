@@ -11,7 +11,7 @@ from blockdiff.cli.devices import opened
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import how_read, make_writer
-from blockdiff.cli.verify import UNREADABLE
+from blockdiff.cli.verifying.job import UNREADABLE
 from blockdiff.engine.audit import Audit
 from blockdiff.errors import BlockdiffError, InvalidInput
 from blockdiff.extent import Kind

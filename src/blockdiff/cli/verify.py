@@ -10,16 +10,14 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened, split
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.reportwriter import ReportWriter, differing, how_read, make_writer
+from blockdiff.cli.reportwriter import make_writer
+from blockdiff.cli.verifying.aspect import aspect_options, make_aspects, refuse_with_pairs
+from blockdiff.cli.verifying.job import Job
 from blockdiff.engine.digest import METHODS
-from blockdiff.engine.verify import SIZE_POLICIES, Verification
-from blockdiff.errors import BlockdiffError, DeviceError
-from blockdiff.units import format_size
+from blockdiff.engine.verify import SIZE_POLICIES
 
 if TYPE_CHECKING:
-    from blockdiff.engine.report import VerifyReport
-
-UNREADABLE = DeviceError.exit_code
+    from blockdiff.cli.verifying.aspect import Aspect
 
 
 @click.command("verify", cls=Command, context_settings=CONTEXT)
@@ -54,25 +52,27 @@ UNREADABLE = DeviceError.exit_code
     help="osd-checksum: the OSDs of an RBD image compute checksums, and only what these do not prove is read. content "
     "reads all but holes; auto uses checksums where it can.",
 )
+@aspect_options
 @read_options(keep_going=True)
 @output_options(REPORT_FORMATS)
 def command(
     devices: tuple[str, ...],
-    first: bool,
     max_differences: int | None,
     list_file: str | None,
     plan: str | None,
     allow_empty: bool,
+    first: bool,
     strict: bool,
     size_policy: str,
     method: str,
     offset: int,
     length: int | None,
-    output: str,
-    quiet: bool,
-    verbose: bool,
-    progress_mode: str,
-    **reading: Any,
+    read_mode: str,
+    granularity: int,
+    workers: int,
+    rate: int,
+    keep_going: bool,
+    **given: Any,
 ) -> int:
     """Prove that DST is identical to SRC, or list every range that differs. Reads only.
 
@@ -94,42 +94,58 @@ def command(
       blockdiff verify full.diff monday.diff today.img
       blockdiff pairs -o json rbd:vms/ "rbd:vms/?conf=b.conf" | blockdiff verify --pairs -
     """
+    reading = gather(read_mode, granularity, workers, rate, keep_going)
+    comparing = {"options": reading, "strict": strict, "size": size_policy, "method": method, "first": first}
+    shown = {"output": given.pop("output"), "quiet": given.pop("quiet")}
+    verbose, progress_mode = given.pop("verbose"), given.pop("progress_mode")
+    aspects = make_aspects(given)
     if plan is not None:
         _refuse_with_pairs(devices=devices, extents=list_file, offset=offset, length=length)
+        refuse_with_pairs(aspects)
         from blockdiff.cli.paired.verifying import verify_pairs
 
-        comparing = {"strict": strict, "size": size_policy, "method": method, "first": first}
         return verify_pairs(
             plan,
             allow_empty=allow_empty,
             limit=max_differences,
-            output=output,
-            quiet=quiet,
             progress_mode=progress_mode,
-            options={"options": gather(**reading), **comparing},
+            options=comparing,
+            **shown,
         )
     if allow_empty:
         raise click.UsageError("--allow-empty goes with --pairs")
+    comparing |= {"offset": offset, "length": length}
+    progress = make_progress(progress_mode, quiet=shown["quiet"])
+    shown |= {"verbose": verbose, "limit": max_differences, "progress": progress}
+    return _verify(devices, list_file, comparing, aspects, shown)
+
+
+def _verify(
+    devices: tuple[str, ...],
+    list_file: str | None,
+    comparing: dict[str, Any],
+    aspects: list[Aspect],
+    shown: dict[str, Any],
+) -> int:
+    """Opens the devices and compares them; whatever happens, the aspects are told."""
     sources, dst = split(devices)
-    progress = make_progress(progress_mode, quiet=quiet)
-    writer = make_writer(output, progress, quiet=quiet)
-    with opened(sources, dst, list_file) as (source, target, listed):
-        run = Verification(
-            source,
-            target,
-            options=gather(**reading),
-            strict=strict,
-            size=size_policy,
-            method=method,
-            offset=offset,
-            length=length,
-            only=iter(listed) if listed is not None else None,
-            first=first,
-            progress=progress,
-        )
-        _stream(run, writer, max_differences)
-        writer.end(run.report, _result(run.report, verbose))
-    return exit_code(run.report)
+    writer = make_writer(shown["output"], shown["progress"], quiet=shown["quiet"])
+    job = None
+    try:
+        with opened(sources, dst, list_file) as (source, target, listed):
+            only = iter(listed) if listed is not None else None
+            job = Job(devices, source, target, {**comparing, "only": only}, aspects, writer=writer, **shown)
+            return job.execute()
+    except BaseException as error:
+        report = job.run.report if job is not None and job.run is not None else None
+        for aspect in aspects:
+            aspect.failed(job, report, error)
+        raise
+    finally:
+        for aspect in aspects:
+            aspect.close()
+        if job is not None:
+            job.close()
 
 
 def _refuse_with_pairs(devices: tuple[str, ...], **given: object) -> None:
@@ -139,42 +155,3 @@ def _refuse_with_pairs(devices: tuple[str, ...], **given: object) -> None:
     for name, value in given.items():
         if value:
             raise click.UsageError(f"--pairs and --{name} do not go together: snapshots are compared as a whole")
-
-
-def _stream(run: Verification, writer: ReportWriter, limit: int | None) -> None:
-    """Writes the differences as they come, at most ``limit`` of them."""
-    listed = 0
-    try:
-        for found in run:
-            shown = found if limit is None else found[: max(0, limit - listed)]
-            listed += len(shown)
-            if len(shown):
-                writer.differences(shown)
-    except (BlockdiffError, KeyboardInterrupt) as error:
-        writer.trouble(run.report, error)
-        raise
-
-
-def exit_code(report: VerifyReport) -> int:
-    """0 identical, 1 different; trouble wins over both."""
-    if len(report.unreadable):
-        return UNREADABLE
-    return 0 if report.identical else 1
-
-
-def _identical(report: VerifyReport) -> str:
-    left_out = report.skipped.get("not-listed", 0)
-    if not left_out:
-        return f"identical: {report.length:,} bytes"
-    return f"identical in the listed ranges: {report.length - left_out:,} bytes; {left_out:,} were not compared"
-
-
-def _result(report: VerifyReport, verbose: bool) -> list[str]:
-    if len(report.unreadable):
-        found = f", and {differing(report)}" if report.difference_count else ""
-        verdict = f"UNREADABLE: {format_size(report.unreadable_bytes)} could not be read{found}"
-    elif report.identical:
-        verdict = _identical(report)
-    else:
-        verdict = f"different: {differing(report)}"
-    return [verdict, *how_read(report, verbose=verbose), *(f"warning: {text}" for text in report.warnings)]
