@@ -133,8 +133,7 @@ def _verify(
     job = None
     try:
         with opened(sources, dst, list_file) as (source, target, listed):
-            only = iter(listed) if listed is not None else None
-            job = Job(devices, source, target, {**comparing, "only": only}, aspects, writer=writer, **shown)
+            job = Job(devices, source, target, {**comparing, "only": listed}, aspects, writer=writer, **shown)
             return job.execute()
     except BaseException as error:
         report = job.run.report if job is not None and job.run is not None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from blockdiff._fast import (
     SEG_MARK,
@@ -27,7 +27,7 @@ from blockdiff.engine.workers import INLINE, run_plan, task_size
 from blockdiff.errors import SizeChanged, UnsupportedOperation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from blockdiff.engine.device import Device
     from blockdiff.engine.options import ReadOptions
@@ -37,11 +37,24 @@ _SKIPPED = {SEG_SKIP_HOLE: "hole", SEG_SKIP_SHARED: "shared", SEG_SKIP_DIGEST: "
 MAX_UNREADABLE = 65536  # ranges kept; a disk with more is dead, and the totals still count them
 
 
+class Watcher(Protocol):
+    """Is told what was settled, in the order of the volume, and before the differences are given on.
+
+    What it raises ends the run.
+    """
+
+    def known(self, plan: Extents) -> None:
+        """A batch of the plan was made: what it skips is known to be equal, the rest will be read."""
+
+    def settle(self, task: Extents, found: Extents, unreadable: Extents) -> None:
+        """A part of the plan was read: all of it is equal but what was found or could not be read."""
+
+
 class Comparison:
     """Runs a plan over ``[start, end)`` of two devices (``target`` None: against zeroes).
 
     ``eager`` gives what a task found at once, also what the next task may continue. ``limit`` is one that making the
-    plan spends, too.
+    plan spends, too. ``watchers`` are told what was settled.
     """
 
     def __init__(
@@ -59,8 +72,9 @@ class Comparison:
         eager: bool = False,
         progress: Progress | None = None,
         limit: RateLimit | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
-        self._eager = eager
+        self._eager, self._watchers = eager, watchers
         self._source, self._target, self._plan = source, target, plan
         self._start, self._end, self._options, self._strict = start, end, options, strict
         self._progress = progress or NoProgress()
@@ -121,6 +135,8 @@ class Comparison:
         size = max(self._task_size(total), self._options.granularity)  # no task may cut a granule
         inline = total <= INLINE
         for finding in run_plan(self._plan, readers, size=size, inline=inline, limit=limit, note=self._note):
+            for watcher in self._watchers:
+                watcher.settle(*finding)
             if len(finding.unreadable):
                 self._add_unreadable(finding.unreadable)
             if len(finding.found):
@@ -144,6 +160,8 @@ class Comparison:
     def _note(self, batch: Extents) -> None:
         """Books what the plan leaves out, with the reason."""
         skipped = self.report.skipped
+        for watcher in self._watchers:
+            watcher.known(batch)
         for kind, count in batch.totals().items():
             self._planned += count
             reason = _SKIPPED.get(kind & 7)

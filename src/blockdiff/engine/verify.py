@@ -15,8 +15,9 @@ from blockdiff.errors import InvalidInput
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from blockdiff.engine.compare import Watcher
     from blockdiff.engine.device import Device
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.report import VerifyReport
@@ -32,7 +33,7 @@ class Verification:
     devices of different sizes: ``strict`` reports the part beyond the smaller as different, ``min`` compares the
     common part only. ``only`` limits the work to these ranges. ``method``: ``content`` reads all but holes,
     ``osd-checksum`` compares digests that a storage computes and reads only what they do not prove, ``auto`` does so
-    where it can. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    where it can. ``watchers`` are told what was settled. Raises InvalidInput, DeviceError, UnsupportedOperation.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Verification:
         progress: Progress | None = None,
         command: str = "verify",
         eager: bool = False,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         if size not in (*SIZE_POLICIES, _IGNORE):
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
@@ -90,6 +92,7 @@ class Verification:
             eager=eager,
             progress=progress,
             limit=limit,
+            watchers=watchers,
         )
         self.report: VerifyReport = self._comparison.report
         self.report.size_policy = size

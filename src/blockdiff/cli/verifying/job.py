@@ -10,7 +10,7 @@ from blockdiff.errors import BlockdiffError, DeviceError
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from blockdiff._fast import Extents
     from blockdiff.cli.reportwriter import ReportWriter
@@ -25,7 +25,8 @@ class Job:
     """Two open devices and how they are compared. Aspects may change ``comparing`` before anything is read.
 
     ``names``: as typed. ``comparing``: what the Verification is given. ``spool``: every difference, where an aspect
-    wants them kept. ``limit``: rows that are written at most.
+    wants them kept. ``limit``: rows that are written at most. ``compare`` makes what is run: a Verification, or what
+    an aspect puts in its place, which is used like one.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Job:
         self.comparing, self.aspects = comparing, aspects
         self.writer, self.progress, self.limit = writer, progress, limit
         self.output, self.quiet, self.verbose = output, quiet, verbose
-        self.run: Verification | None = None
+        self.compare: Callable[..., Any] = Verification
+        self.run: Any = None
         self.spool: Spool | None = None
         self._listed = 0
 
@@ -61,7 +63,7 @@ class Job:
         try:
             for aspect in self.aspects:
                 aspect.prepare(self)
-            self.run = Verification(self.source, self.target, progress=self.progress, **self.comparing)
+            self.run = self.compare(self.source, self.target, progress=self.progress, **self.comparing)
             self._stream()
             lines = [line for aspect in self.aspects for line in aspect.finish(self, self.run.report)]
             self._write_held()
