@@ -56,7 +56,7 @@ def streamed(*arguments, expect):
 
 def same(one, other):
     """Two reports of one thing, but for how long it took."""
-    strip = {"elapsed_seconds", "differences", "under_reported", "ranges"}
+    strip = {"elapsed_seconds", "started_at", "differences", "under_reported", "ranges"}
     return {k: v for k, v in one.items() if k not in strip} == {k: v for k, v in other.items() if k not in strip}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Extents
@@ -83,6 +84,7 @@ class VerifyReport:
         self.unreadable_bytes = 0
         self.warnings: list[str] = []
         self.workers = 1
+        self.started_at = now()
         self.elapsed_seconds = 0.0
         self.extra: dict[str, Any] = {}
 
@@ -142,6 +144,7 @@ class VerifyReport:
             "unreadable_bytes": self.unreadable_bytes,
             "warnings": list(self.warnings),
             "workers": self.workers,
+            "started_at": self.started_at,
             "elapsed_seconds": round(self.elapsed_seconds, 6),
             **self.extra,
         }
@@ -149,6 +152,12 @@ class VerifyReport:
     def to_dict(self) -> dict[str, Any]:
         """The whole report as plain values, ready for JSON."""
         return {**self.summary_dict(), "differences": list(difference_dicts(self.differences))}
+
+
+def now() -> str:
+    """The time by the clock, in UTC, as RFC 3339 writes it."""
+    seconds = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03}Z"
 
 
 def difference_dicts(extents: Iterable[Any]) -> Iterable[dict[str, Any]]:

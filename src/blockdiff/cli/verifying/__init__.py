@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-ASPECTS: tuple[str, ...] = ()
+ASPECTS: tuple[str, ...] = ("blockmap",)
 """Modules of this package, each with OPTIONS and make()."""

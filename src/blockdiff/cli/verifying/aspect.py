@@ -51,6 +51,9 @@ class Aspect:
         """The exit code; ``code`` is that without this aspect."""
         return code
 
+    def cut_short(self, report: VerifyReport) -> None:
+        """An error or Ctrl-C ends the run, and the report, which may still be changed, says so."""
+
     def failed(self, job: Job | None, report: VerifyReport | None, error: BaseException) -> None:
         """The run ended by an error or Ctrl-C; before the devices were open without a job."""
 

@@ -69,6 +69,8 @@ class Job:
             self._write_held()
         except (BlockdiffError, KeyboardInterrupt) as error:
             if self.run is not None:
+                for aspect in self.aspects:
+                    aspect.cut_short(self.run.report)
                 self.writer.trouble(self.run.report, error)
             raise
         self.writer.end(self.run.report, [*self._result(), *lines, *_warnings(self.run.report)])
