@@ -22,11 +22,12 @@ class ReadOptions:
     ``granularity`` (bytes, a power of two from 512 to 1 MiB) is what findings are reported at; ``read`` the read path;
     ``workers`` the threads (0: chosen from the processors); ``rate`` bytes a second of each device (0: no limit);
     ``keep_going`` goes on after an unreadable range, which is then never called equal. ``target_past_cache`` reads the
-    target by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds. Raises InvalidInput.
+    target by O_DIRECT wherever that works, whatever ``read`` says, to see what its storage holds; ``source_past_cache``
+    does so with the source. Raises InvalidInput.
     """
 
     # written out: a dataclass would take a millisecond of every start
-    __slots__ = ("granularity", "keep_going", "rate", "read", "target_past_cache", "workers")
+    __slots__ = ("granularity", "keep_going", "rate", "read", "source_past_cache", "target_past_cache", "workers")
 
     def __init__(
         self,
@@ -37,9 +38,11 @@ class ReadOptions:
         rate: int = 0,
         keep_going: bool = False,
         target_past_cache: bool = False,
+        source_past_cache: bool = False,
     ) -> None:
         self.granularity, self.read, self.workers, self.rate = granularity, read, workers, rate
         self.keep_going, self.target_past_cache = keep_going, target_past_cache
+        self.source_past_cache = source_past_cache
         self._check()
 
     def _check(self) -> None:

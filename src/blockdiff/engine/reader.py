@@ -219,7 +219,7 @@ def make_reader(
         _refuse_read(options.read, source, target, writer)
     if is_native(source) and is_native(target) and is_native(writer):
         return _fast.Reader(
-            _side(source, options.read),
+            _side(source, "past-cache" if options.source_past_cache else options.read),
             _side(target, "past-cache" if options.target_past_cache else options.read),
             granularity=options.granularity,
             keep_going=options.keep_going,

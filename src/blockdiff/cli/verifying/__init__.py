@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-ASPECTS: tuple[str, ...] = ("blockmap",)
+ASPECTS: tuple[str, ...] = ("recheck", "blockmap")
 """Modules of this package, each with OPTIONS and make()."""

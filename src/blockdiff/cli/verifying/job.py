@@ -69,6 +69,8 @@ class Job:
             self._write_held()
         except (BlockdiffError, KeyboardInterrupt) as error:
             if self.run is not None:
+                if not self._listed:  # what was found is told, also where it was to be looked at once more
+                    self._write_held()
                 for aspect in self.aspects:
                     aspect.cut_short(self.run.report)
                 self.writer.trouble(self.run.report, error)
