@@ -184,6 +184,7 @@ def made(tmp_path_factory):
         (place / name).write_text(json.dumps([{"name": "monday", "content": "x", "url": image}]))
     command = [*COMMAND, "pairs", "--json", "here.json", "there.json", "-o", "json"]
     (place / "plan.json").write_bytes(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)
+    subprocess.run([*COMMAND, "receipt", "keygen", "verify.key"], cwd=place, check=True, capture_output=True)
     if shutil.which("qemu-img"):
         make_virtual(place)
     (place / "allocated.json").write_text('[{"offset":0,"length":1048576}]')

@@ -17,7 +17,22 @@ LAYERS = (
     ("core", ("units", "errors", "extent", "record", "snapshot", "locator", "tag", "schedule", "retention", "pairs")),
     ("native", ("_fast", "_rbd", "_nbd")),
     ("engine", ("engine", "api")),
-    ("room", ("backends", "emitters", "csi", "snapper", "cinder", "pool", "lxd", "openstorage", "agent", "exportdiff")),
+    (
+        "room",
+        (
+            "backends",
+            "emitters",
+            "csi",
+            "snapper",
+            "cinder",
+            "pool",
+            "lxd",
+            "openstorage",
+            "agent",
+            "exportdiff",
+            "receipt",
+        ),
+    ),
     ("api", ("api", "")),
     ("top", ("cli", "testing", "__main__")),
 )

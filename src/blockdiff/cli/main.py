@@ -35,6 +35,7 @@ COMMANDS = {
     "schedule": "Check and convert schedules of snapshots",
     "retention": "Say which snapshots a schedule keeps",
     "pairs": "Plan which snapshots to compare, copy or list changes of",
+    "receipt": "Check and show receipts of verify",
     "tag": "Read and make names of snapshots",
     "completion": "Print the shell completion script",
 }

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-ASPECTS: tuple[str, ...] = ("recheck", "blockmap")
+ASPECTS: tuple[str, ...] = ("recheck", "blockmap", "receipt")
 """Modules of this package, each with OPTIONS and make()."""

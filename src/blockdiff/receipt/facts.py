@@ -1,0 +1,56 @@
+"""What a receipt says of a run: made from its report, its devices and its clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blockdiff.receipt.statement import UNREADABLE_LISTED
+
+if TYPE_CHECKING:
+    from blockdiff.engine.device import Device
+    from blockdiff.engine.report import VerifyReport
+
+NOT_ASKED = "not asked for"
+
+
+def host() -> dict[str, str]:
+    """The host, as far as strangers may know: no users, no addresses, no environment."""
+    import os
+
+    name = os.uname()
+    return {"name": name.nodename, "system": name.sysname, "release": name.release, "machine": name.machine}
+
+
+def moment(seconds: float) -> str:
+    """A time of the clock as UTC with milliseconds: ``2026-11-21T20:35:00.123Z``."""
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def side(device: Device, root: dict[str, Any] | None, why_not: str) -> dict[str, Any]:
+    """A device. ``root`` is that of its manifest, ``why_not`` the reason where there is none."""
+    from blockdiff.engine.catalog import identity_of
+
+    known = {"root": root} if root is not None else {"root": None, "no_root": why_not}
+    return {"url": device.url, "size": device.size, "identity": identity_of(device), **known}
+
+
+def result(report: VerifyReport, error: BaseException | None) -> str:
+    """How it came out, in one word of the predicate's; ``incomplete``: nothing was found, and not all was looked at."""
+    if error is not None:
+        return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    if report.unreadable_bytes:
+        return "unreadable"
+    if report.identical:
+        return "identical"
+    return "different" if report.difference_count else "incomplete"
+
+
+def told(report: VerifyReport, error: BaseException | None) -> dict[str, Any]:
+    """The report without its list of differences, and with a list of unreadable ranges that stays small."""
+    made = report.summary_dict()
+    made["unreadable"] = made["unreadable"][:UNREADABLE_LISTED]
+    if error is not None:
+        made |= {"identical": False, "complete": False, "error": str(error) or "interrupted"}
+    return made
