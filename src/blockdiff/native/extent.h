@@ -104,6 +104,9 @@ static inline void bd_free(bd_vec *v)
     v->n = v->cap = 0;
 }
 
+/* How one extension hands a vector to another: a capsule of this name, which holds a bd_vec made by malloc. */
+#define BD_VEC_NAME "blockdiff.bd_vec"
+
 /* ---- the sweep ---- */
 
 #define BD_STATES 34          /* 0 = absent, kind + 1 otherwise; kinds are 0..32 */

@@ -21,6 +21,7 @@ cdef extern from "extent.h" nogil:
     int bd_push_joined(bd_vec *v, int64_t offset, int64_t length, uint8_t kind)
     int bd_push_aligned(bd_vec *v, int64_t offset, int64_t length, uint8_t kind, int64_t g, int64_t limit)
     void bd_free(bd_vec *v)
+    const char *BD_VEC_NAME
     int bd_sweep(bd_cursor *a, bd_cursor *b, const uint8_t *table, bd_vec *out, size_t max_out)
     enum:
         BD_STATES, BD_NONE, BD_DONE, BD_NEED_A, BD_NEED_B, BD_FULL, BD_NOMEM
@@ -144,6 +145,14 @@ cdef class Extents:
                         (<bd_extent *>view.buf)[i].kind)
         finally:
             PyBuffer_Release(&view)
+        return checked(&v)
+
+    @staticmethod
+    def from_capsule(capsule):
+        """The extents that another extension of this package made: they are taken out of its capsule, not copied."""
+        cdef bd_vec *held = <bd_vec *>PyCapsule_GetPointer(capsule, BD_VEC_NAME)
+        cdef bd_vec v = held[0]
+        memset(held, 0, sizeof(held[0]))
         return checked(&v)
 
     @staticmethod

@@ -7,6 +7,7 @@ cdef extern from "nbdio.h" nogil:
         bd_extent *items
         size_t n
     void bd_free(bd_vec *v)
+    const char *BD_VEC_NAME
     ctypedef struct bd_driver:
         int64_t size
     const char *BD_DRIVER_NAME
@@ -92,7 +93,6 @@ cdef extern from *:
 TLS_LIBRARY = "libgnutls.so.30"
 ALLOCATION, BITMAP, RAW = 0, 1, 2
 NO_HOLE = 2
-DEF EXTENT_SIZE = 24
 DEF SLICE = 100
 
 
@@ -291,6 +291,22 @@ cdef void forget_session(object capsule) noexcept:
         Py_DECREF(<object>session)
 
 
+cdef void free_vector(object capsule) noexcept:
+    cdef bd_vec *held = <bd_vec *>PyCapsule_GetPointer(capsule, BD_VEC_NAME)
+    bd_free(held)
+    free(held)
+
+
+cdef object packed(bd_vec *v):
+    """A capsule that takes the vector over."""
+    cdef bd_vec *held = <bd_vec *>malloc(sizeof(bd_vec))
+    if held == NULL:
+        raise MemoryError()
+    held[0] = v[0]
+    memset(v, 0, sizeof(v[0]))
+    return PyCapsule_New(held, BD_VEC_NAME, free_vector)
+
+
 @cython.no_gc_clear
 @cython.no_gc  # the collector would take away what __dealloc__ goes by
 cdef class Session:
@@ -474,6 +490,6 @@ cdef class Session:
             self._finish(token, err)
             if found.n == 0:
                 return Extents(), end
-            return Extents.from_buffer(PyMemoryView_FromMemory(<char *>found.items, found.n * EXTENT_SIZE, PyBUF_READ)), end
+            return Extents.from_capsule(packed(&found)), end
         finally:
             bd_free(&found)

@@ -311,22 +311,30 @@ static unsigned bd_status_kind(int mode, uint64_t flags)
     return (flags & 3) == 3 ? BD_KIND_HOLE : (flags & 3) == 2 ? BD_KIND_ZERO : BD_KIND_DATA;
 }
 
-static int bd_status_piece(bd_conn *c, uint64_t length, uint64_t flags)
+/* So many descriptors are at p, and there is room for as many extents. What each of them touches is held in registers. */
+static int bd_status_pieces(bd_conn *c, const unsigned char *p, size_t count)
 {
     bd_req *q = c->req;
-    if (length == 0)
-        return BD_WRONG(c, "it told a block status of 0 bytes at %lld", (long long)q->at);
-    if (q->abandoned || c->status_context != q->context)
-        return 0;
-    int64_t rest = q->offset + q->length - q->at;
-    if (rest == 0)
-        return BD_WRONG(c, "it told a block status beyond the %lld bytes at %lld", (long long)q->length, (long long)q->offset);
-    if (length > (uint64_t)rest) /* the last one may be longer than asked */
-        length = (uint64_t)rest;
-    if (!(q->mode == BD_NBD_BITMAP && flags == 0) &&
-        bd_push_joined(q->out, q->at, (int64_t)length, (uint8_t)bd_status_kind(q->mode, flags)) < 0)
-        return BD_WRONG(c, "there is no memory for its reply");
-    *q->out_end = q->at += (int64_t)length;
+    const int wide = c->extended, told = !q->abandoned && c->status_context == q->context, mode = q->mode;
+    const int64_t end = q->offset + q->length;
+    int64_t at = q->at;
+    for (; count; count--, p += wide ? 16 : 8) {
+        uint64_t length = wide ? bd_get64(p) : bd_get32(p), flags = wide ? bd_get64(p + 8) : bd_get32(p + 4);
+        if (length == 0)
+            return BD_WRONG(c, "it told a block status of 0 bytes at %lld", (long long)at);
+        if (!told)
+            continue;
+        if (at == end)
+            return BD_WRONG(c, "it told a block status beyond the %lld bytes at %lld", (long long)q->length, (long long)q->offset);
+        if (length > (uint64_t)(end - at)) /* the last one may be longer than asked */
+            length = (uint64_t)(end - at);
+        if (!(mode == BD_NBD_BITMAP && flags == 0) &&
+            bd_push_joined(q->out, at, (int64_t)length, (uint8_t)bd_status_kind(mode, flags)) < 0)
+            return BD_WRONG(c, "there is no memory for its reply");
+        at += (int64_t)length;
+    }
+    if (told)
+        *q->out_end = q->at = at;
     return 0;
 }
 
@@ -514,10 +522,12 @@ static int bd_conn_parse(bd_conn *c)
                 return -1;
             break;
         default:
-            used = c->extended ? 16 : 8;
-            for (; c->status_left && have >= used; have -= used, p += used, c->lo += used, c->status_left--)
-                if (bd_status_piece(c, c->extended ? bd_get64(p) : bd_get32(p), c->extended ? bd_get64(p + 8) : bd_get32(p + 4)) < 0)
-                    return -1;
+            used = have / (c->extended ? 16 : 8);
+            used = used < c->status_left ? used : (size_t)c->status_left;
+            if (bd_status_pieces(c, p, used) < 0)
+                return -1;
+            c->lo += used * (c->extended ? 16 : 8);
+            c->status_left -= used;
             if (c->status_left)
                 return 0;
             if (bd_conn_chunk_end(c) < 0)

@@ -26,8 +26,6 @@ MAX_BATCH = 4096
 ASK = 0xFC000000  # bytes of one question without extended headers: a multiple of every block size
 ZERO_AT_ONCE = 16 << 30  # bytes: the requests for so much are in flight together
 ZERO_STEP = 4 << 20  # bytes of zeroes written where the server cannot zero
-IN_FLIGHT_HERE = (512 << 10, 4)  # of a server on this machine: what stays in the processors' caches
-IN_FLIGHT_FAR = (1 << 20, 16)
 NO_MAP = "the server tells no block status, so all of it is called data"
 
 
@@ -76,7 +74,7 @@ class NbdDevice:
         self.block_size = max(512, opening.export.min_block)
         self.writable, self.created, self.discards = writable, False, False
         self._handle: Handle | None = Handle(opening.session())
-        self.in_flight = IN_FLIGHT_HERE if opening.address.socket else IN_FLIGHT_FAR
+        self.in_flight = opening.in_flight
         self._capsule: Any = None
         self._context = opening.export.contexts.get(ALLOCATION)
         if self._context is None:
