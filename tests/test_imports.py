@@ -14,7 +14,22 @@ import blockdiff
 
 ROOT = Path(blockdiff.__file__).parent
 LAYERS = (
-    ("core", ("units", "errors", "extent", "record", "snapshot", "locator", "tag", "schedule", "retention", "pairs")),
+    (
+        "core",
+        (
+            "units",
+            "errors",
+            "extent",
+            "record",
+            "snapshot",
+            "locator",
+            "tag",
+            "schedule",
+            "retention",
+            "pairs",
+            "sampling",
+        ),
+    ),
     ("native", ("_fast", "_rbd", "_nbd")),
     ("engine", ("engine", "api")),
     (

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.registry import open_device, register
     from blockdiff.engine.report import VerifyReport
+    from blockdiff.engine.sampled import Sampling
     from blockdiff.engine.source import ordered
     from blockdiff.errors import (
         BackendUnavailable,
@@ -60,6 +61,7 @@ _WHERE = {
     "blockdiff.engine.options": ("ReadOptions",),
     "blockdiff.engine.registry": ("open_device", "register"),
     "blockdiff.engine.report": ("VerifyReport",),
+    "blockdiff.engine.sampled": ("Sampling",),
     "blockdiff.engine.source": ("ordered",),
     "blockdiff.errors": (
         "BackendUnavailable",
@@ -110,6 +112,7 @@ __all__ = [
     "ReadOptions",
     "Record",
     "RemoteError",
+    "Sampling",
     "ShortRead",
     "SizeChanged",
     "Snapshot",

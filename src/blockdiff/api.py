@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.report import VerifyReport
+    from blockdiff.engine.sampled import Sampling
     from blockdiff.exportdiff.apply import ApplyReport
     from blockdiff.exportdiff.merge import MergeReport
     from blockdiff.record import Record
@@ -46,6 +47,7 @@ def verify(
     offset: int = 0,
     length: int | None = None,
     extents: Extents | Iterable[Extents] | None = None,
+    sample: Sampling | None = None,
     first: bool = False,
     max_differences: int | None = None,
     on_differences: Callable[[Extents], None] | None = None,
@@ -53,26 +55,31 @@ def verify(
 ) -> VerifyReport:
     """Compares two devices; ``report.identical`` and ``report.differences`` say the result.
 
-    ``extents`` limits the work to these ranges; ``method`` is as in ``blockdiff verify``. Differences are collected in
+    ``extents`` limits the work to these ranges; with ``sample`` they are compared in full, of the rest only a sample,
+    and nothing is called identical. ``method`` is as in ``blockdiff verify``. Differences are collected in
     the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Raises InvalidInput,
     DeviceError, UnsupportedOperation.
     """
+    comparing: dict[str, Any] = {
+        "options": options,
+        "strict": strict,
+        "size": size,
+        "method": method,
+        "offset": offset,
+        "length": length,
+        "only": _batches(extents),
+        "first": first,
+        "progress": progress,
+    }
     with ExitStack() as stack:
-        return verify_devices(
-            _open(stack, source),
-            _open(stack, target),
-            options=options,
-            strict=strict,
-            method=method,
-            size=size,
-            offset=offset,
-            length=length,
-            only=_batches(extents),
-            first=first,
-            max_differences=max_differences,
-            on_differences=on_differences,
-            progress=progress,
-        )
+        devices = _open(stack, source), _open(stack, target)
+        if sample is not None:
+            stack.callback(sample.close)
+            sample.plan(*devices, comparing)
+        report = verify_devices(*devices, max_differences=max_differences, on_differences=on_differences, **comparing)
+        if sample is not None:
+            sample.conclude(report)
+        return report
 
 
 def diff(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from blockdiff.engine.compare import Watcher
     from blockdiff.engine.device import Device
+    from blockdiff.engine.digest import DigestDevice
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.report import VerifyReport
 
@@ -60,34 +61,31 @@ class Verification:
         self._options = options or ReadOptions()
         self._source, self._target, self._first, self._size = source, target, first, size
         refuse_same(source, target)
-        start, end = span(offset, length, source, target)
-        digests, refusal = choose_digests(source, target, method, strict=strict)
-        method, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
-        plan = plan_compare(
+        sight = outlook(
             source,
             target,
-            start,
-            end,
-            granularity=self._options.granularity,
-            shared=ranges,
-            only=only,
+            options=self._options,
             strict=strict,
-            digests=digests is not None,
+            method=method,
+            offset=offset,
+            length=length,
+            only=only,
+            shared=shared,
         )
+        digests, plan = sight.digests, sight.plan
         limit = RateLimit(self._options.rate) if self._options.rate else None
         self._digests = None
         if digests is not None:
-            method = digests.digest_method
             self._digests = digests.digest_plan(source, target, plan, options=self._options, limit=limit)
         self._comparison = Comparison(
             source,
             target,
             plan if self._digests is None else self._digests,
-            start=start,
-            end=end,
+            start=sight.start,
+            end=sight.end,
             options=self._options,
             command=command,
-            method=method,
+            method=sight.method,
             strict=strict,
             eager=eager,
             progress=progress,
@@ -96,8 +94,8 @@ class Verification:
         )
         self.report: VerifyReport = self._comparison.report
         self.report.size_policy = size
-        if refusal:
-            self.report.extra["method_refusal"] = refusal
+        if sight.refusal:
+            self.report.extra["method_refusal"] = sight.refusal
         self.report.warnings += in_use(source, target)
 
     def __iter__(self) -> Iterator[Extents]:
@@ -139,6 +137,49 @@ class Verification:
         tail = Extents([(small, large - small, Kind.SIZE)])
         self.report.count(tail)
         yield tail
+
+
+class Outlook:
+    """How ``[start, end)`` of two devices will be compared: ``plan`` can be walked once, and reads nothing.
+
+    ``refusal`` says why checksums are not used, where somebody could have expected them.
+    """
+
+    def __init__(
+        self, start: int, end: int, method: str, digests: DigestDevice | None, refusal: str, plan: Iterator[Extents]
+    ) -> None:
+        self.start, self.end, self.method, self.digests = start, end, method, digests
+        self.refusal, self.plan = refusal, plan
+
+
+def outlook(
+    source: Device,
+    target: Device,
+    *,
+    options: ReadOptions,
+    strict: bool = False,
+    method: str = "content",
+    offset: int = 0,
+    length: int | None = None,
+    only: Iterable[Extents] | None = None,
+    shared: bool = True,
+) -> Outlook:
+    """What a Verification with these arguments would do, known from metadata alone. Raises what it would raise."""
+    start, end = span(offset, length, source, target)
+    digests, refusal = choose_digests(source, target, method, strict=strict)
+    how, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
+    plan = plan_compare(
+        source,
+        target,
+        start,
+        end,
+        granularity=options.granularity,
+        shared=ranges,
+        only=only,
+        strict=strict,
+        digests=digests is not None,
+    )
+    return Outlook(start, end, how if digests is None else digests.digest_method, digests, refusal, plan)
 
 
 def in_use(*devices: Device) -> list[str]:

@@ -2,5 +2,10 @@
 
 from __future__ import annotations
 
-ASPECTS: tuple[str, ...] = ("recheck", "blockmap", "receipt")
+ASPECTS: tuple[str, ...] = (
+    "sampling",
+    "recheck",
+    "blockmap",
+    "receipt",
+)
 """Modules of this package, each with OPTIONS and make()."""
