@@ -62,7 +62,8 @@ class Sampled(Aspect):
         seed: str | None,
         sample_block: int | None,
     ) -> None:
-        from blockdiff.engine.sampled import UNIT, Sampling
+        from blockdiff.engine.sample import UNIT
+        from blockdiff.engine.sampled import Sampling
 
         self.option = "--sample" if share is not None else "--confidence"
         self.sampling = Sampling(
