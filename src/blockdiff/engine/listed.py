@@ -6,13 +6,13 @@ A list of objects, oldest first: ``[{"name":"s1","id":"4","created":"2026-01-01T
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from blockdiff.engine.catalog import Entry, Volume
+from blockdiff.engine.snaplist import OurSnapshot, decode_list, of_rbd, refuse_nameless
 from blockdiff.errors import InvalidInput
 from blockdiff.snapshot import Snapshot
 
@@ -23,31 +23,6 @@ FORM = (
     'a list of objects is wanted, oldest first: [{"name": "s1", "id": "4", "created": "2026-01-01T03:00:00Z"}, ...], '
     "or what rbd snap ls --format json prints"
 )
-
-
-class _Item(msgspec.Struct, forbid_unknown_fields=True):
-    """A snapshot in our words; docs/schemas/snapshots.schema.json."""
-
-    name: str
-    id: str | int = ""
-    created: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
-    content: str = ""
-    volume: str = ""
-    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    url: str = ""
-    identity: str = ""
-
-
-class _Rbd(msgspec.Struct):
-    """One in the words of ``rbd snap ls``; its time is of an unstated zone, and is not used."""
-
-    id: int
-    name: str
-    size: int
-    namespace: dict[str, Any] = {}
-
-
-_NOT_RBD = ("volume", "created", "content", "url", "identity")
 
 
 class ListedCatalog:
@@ -73,32 +48,24 @@ class ListedCatalog:
 
 def listed_catalog(data: bytes, name: str) -> ListedCatalog:
     """The catalog of a list; ``name`` is that of the file, for messages. InvalidInput says what is wrong, and where."""
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"{name} is no JSON: {error}; {FORM}") from None
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InvalidInput(f"{name} is no list of snapshots: {FORM}")
+    value = decode_list(data, name, FORM)
     rbd = any("protected" in item or "timestamp" in item for item in value)
-    for item in value if rbd else ():
-        if mixed := [key for key in _NOT_RBD if key in item]:
-            raise InvalidInput(f"{name} is in the words of rbd, which has no {mixed[0]!r}: {FORM}")
     try:
-        entries = _of_rbd(value) if rbd else _ours(value, name)
+        entries = _of_rbd(value, name) if rbd else _ours(value, name)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{name} is no list of snapshots: {error}; {FORM}") from None
+    snapshots = [entry.snapshot for entry in entries]
+    refuse_nameless([one.volume for one in snapshots], [one.name for one in snapshots], name)
     volumes: dict[str, list[Entry]] = {}
     for entry in entries:
         volumes.setdefault(entry.snapshot.volume, []).append(entry)
     single = not any(volumes)
-    if not single and "" in volumes:
-        raise InvalidInput(f"{name} names the volume of some snapshots, and of {volumes[''][0].snapshot.name!r} not")
     found = volumes or {"": []}
     return ListedCatalog(name, [Volume(one, tuple(_ordered(made, name))) for one, made in found.items()], single=single)
 
 
 def _ours(value: list[Any], name: str) -> list[Entry]:
-    items = msgspec.convert(value, list[_Item])
+    items = msgspec.convert(value, list[OurSnapshot])
     urls: dict[str, int] = {}
     for place, item in enumerate(items):
         if not item.name:
@@ -116,10 +83,9 @@ def _ours(value: list[Any], name: str) -> list[Entry]:
     ]
 
 
-def _of_rbd(value: list[Any]) -> list[Entry]:
-    """The user's, by id: ids ascend with time."""
-    snaps = sorted(msgspec.convert(value, list[_Rbd]), key=lambda snap: snap.id)
-    users = [snap for snap in snaps if snap.namespace.get("type", "user") == "user"]
+def _of_rbd(value: list[Any], name: str) -> list[Entry]:
+    """The user's."""
+    users = [snap for snap in of_rbd(value, OurSnapshot, name, FORM) if snap.kind == "user"]
     return [Entry(Snapshot("", snap.name, str(snap.id)), size=snap.size) for snap in users]
 
 

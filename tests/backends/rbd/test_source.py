@@ -7,7 +7,7 @@ from blockdiff.backends.rbd import RbdSource
 from blockdiff.backends.rbd.changes import Question
 from blockdiff.errors import DeviceError, InvalidInput, SnapshotNotFound
 from blockdiff.snapshot import Snapshot, SnapshotPair
-from tests.fixtures.ceph_modules import rados_module
+from tests.fixtures.ceph_modules import rados_module, rbd_module
 from tests.fixtures.rbd import MIB, rbd_diff, scribble
 
 SIZE = 16 * MIB
@@ -67,6 +67,7 @@ def test_the_same_through_a_pool_of_the_caller(ceph, spec, monkeypatch):
 
     monkeypatch.setattr(Question, "bytes_of", removed_first)
     pool, name = spec.split("/")
+    rbd_module()  # where from_ioctx finds it
     with (
         rados_module().Rados(conffile=str(ceph.conf), rados_id="admin") as connection,
         connection.open_ioctx(pool) as ioctx,

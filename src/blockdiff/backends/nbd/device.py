@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Extents
 from blockdiff.backends.nbd.address import parse_address
 from blockdiff.backends.nbd.opening import Opening, message
 from blockdiff.engine.plan import whole
+from blockdiff.engine.sharing import Handle, Sharing
 from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
 
 if TYPE_CHECKING:
@@ -45,27 +45,7 @@ def open_device(
     return NbdDevice(opening, writable=writable)
 
 
-class Handle:
-    """The session that a device and its clones share; the last one closes it."""
-
-    def __init__(self, session: Session) -> None:
-        self.session, self._users, self._lock = session, 1, threading.Lock()
-        self.map_note = ""
-
-    def share(self) -> Handle:
-        with self._lock:
-            self._users += 1
-        return self
-
-    def release(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._users == 0
-        if last:
-            self.session.close()
-
-
-class NbdDevice:
+class NbdDevice(Sharing["Session"]):
     """An export of an NBD server. All I/O is positional; units are bytes. ``export`` is what was agreed on."""
 
     def __init__(self, opening: Opening, *, writable: bool = False) -> None:
@@ -73,7 +53,8 @@ class NbdDevice:
         self.url, self.size = str(opening.address), opening.export.size
         self.block_size = max(512, opening.export.min_block)
         self.writable, self.created, self.discards = writable, False, False
-        self._handle: Handle | None = Handle(opening.session())
+        session = opening.session()
+        self._handle = Handle(session, session.close)
         self.in_flight = opening.in_flight
         self._capsule: Any = None
         self._context = opening.export.contexts.get(ALLOCATION)
@@ -90,9 +71,7 @@ class NbdDevice:
     @property
     def session(self) -> Session:
         """The native side. DeviceError when the device is closed."""
-        if self._handle is None:
-            raise DeviceError("it is closed", url=self.url, action="use")
-        return self._handle.session
+        return self._held()
 
     @property
     def map_note(self) -> str:
@@ -118,7 +97,7 @@ class NbdDevice:
 
     def explain(self, code: int) -> str:
         """What the server or the connection said about an error; empty where the system's words must do."""
-        said = "" if self._handle is None else self._handle.session.explain(code)
+        said = "" if self._handle is None else self._handle.held.explain(code)
         return said or ("the server is shutting down" if code == errno.ESHUTDOWN else "")
 
     def refuse_if_same(self, source: object) -> None:
@@ -172,15 +151,6 @@ class NbdDevice:
                 self._handle.map_note = f"{why}: what follows is called data"
             return Extents([(start, end - start)]), end
 
-    def clone(self) -> Self:
-        """Another device on the same connections: they serve many threads."""
-        self.session  # noqa: B018 - a closed device says so
-        assert self._handle is not None
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin._handle, twin._capsule = self._handle.share(), None
-        return twin
-
     # ---- writing ----
 
     def pwrite(self, data: Buffer, offset: int) -> None:
@@ -223,19 +193,7 @@ class NbdDevice:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise InvalidInput(f"writing [{offset}, {offset + length}) leaves {self.url}, which has {self.size} bytes")
 
-    # ---- its end ----
-
-    def close(self) -> None:
-        """Gives the connections back; every later use is an error."""
-        handle, self._handle, self._capsule = self._handle, None, None
-        if handle is not None:
-            handle.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    # ---- trouble ----
 
     def _try(self, call: Any, action: str, offset: int | None = None, length: int | None = None) -> Any:
         from blockdiff._nbd import NbdError

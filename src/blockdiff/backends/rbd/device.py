@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.rbd import decide, header
-from blockdiff.backends.rbd.call import library, patiently
-from blockdiff.backends.rbd.handle import Handle
+from blockdiff.backends.rbd.call import leave, library, patiently
 from blockdiff.backends.rbd.opening import Opened, Snap, open_image
 from blockdiff.backends.rbd.view import View, allocated, allocation_method, changes_since, with_holes
 from blockdiff.backends.rbd.writing import Writing
 from blockdiff.engine.plan import whole
+from blockdiff.engine.sharing import Handle
 from blockdiff.errors import DeviceError, ShortRead, SnapshotNotFound
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RbdDevice(Writing):
     block_size = 512
 
     def __init__(self, opened: Opened, *, writable: bool = False, created: bool = False) -> None:
-        self._handle = Handle(opened)
+        self._handle = Handle(opened, lambda: leave(opened.image.close))
         self.address, self.snap = opened.address, opened.snap
         self.url, self.snapshot = str(opened.address), opened.snap.name if opened.snap else ""
         self.writable, self.created, self.discards = writable, created, False
@@ -206,13 +206,3 @@ class RbdDevice(Writing):
         from blockdiff.backends.rbd.checksum import ChecksumPlan
 
         return ChecksumPlan(source, target, plan, options=options, limit=limit)
-
-    def clone(self) -> RbdDevice:
-        """Another device on the same open image: librbd serves many threads."""
-        opened = self.opened
-        assert self._handle is not None
-        twin = object.__new__(RbdDevice)
-        twin.__dict__.update(self.__dict__)
-        twin._handle, twin._capsule = self._handle.share(), None
-        assert twin.opened is opened
-        return twin

@@ -1,60 +1,35 @@
-"""An open image that a device and its clones share, and how its errors are told."""
+"""A device that shares an open image with its clones, and how its errors are told."""
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from blockdiff.backends.rbd.call import failed, leave, library
+from blockdiff.backends.rbd.call import failed, library
 from blockdiff.backends.rbd.opening import snaps_of
-from blockdiff.errors import DeviceError
+from blockdiff.engine.sharing import Sharing
 
 if TYPE_CHECKING:
     from blockdiff._rbd import CephError
     from blockdiff.backends.rbd.opening import Opened, Snap
 
 
-class Handle:
-    """The open image that a device and its clones share; the last one closes it."""
-
-    def __init__(self, opened: Opened) -> None:
-        self.opened, self._users, self._lock = opened, 1, threading.Lock()
-
-    def share(self) -> Handle:
-        with self._lock:
-            self._users += 1
-        return self
-
-    def release(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._users == 0
-        if last:
-            leave(self.opened.image.close)
-
-
-class Held:
+class Held(Sharing["Opened"]):
     """Something that holds an open image, and is closed with it; ``url`` names it in messages, ``facts`` are those of
     ``_rbd.Image.facts``.
     """
 
     url: str
     facts: dict[str, Any]
-    _handle: Handle | None
 
     @property
     def image(self) -> Any:
         """The native image. DeviceError when the device is closed."""
-        if self._handle is None:
-            raise DeviceError("it is closed", url=self.url, action="use")
-        return self._handle.opened.image
+        return self._held().image
 
     @property
     def opened(self) -> Opened:
         """Connection, pool and image. DeviceError when the device is closed."""
-        if self._handle is None:
-            raise DeviceError("it is closed", url=self.url, action="use")
-        return self._handle.opened
+        return self._held()
 
     @property
     def identity(self) -> tuple[str, int, str, str, int]:
@@ -95,18 +70,6 @@ class Held:
     def explain(self, code: int, *, writing: bool = False) -> str:
         """What an errno of a read or write means here; empty where the system's words are right."""
         return self.opened.connection.explain(code)
-
-    def close(self) -> None:
-        """Gives the image back; every later use is an error."""
-        handle, self._handle, self._capsule = self._handle, None, None
-        if handle is not None:
-            handle.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _try(self, call: Any, action: str, offset: int | None = None, length: int | None = None) -> Any:
         native = library()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from blockdiff.engine.snaplist import OurSnapshot, RbdSnapshot, Time, decode_list, of_rbd, refuse_nameless
 from blockdiff.errors import InvalidInput
 from blockdiff.snapshot import Snapshot
 
@@ -23,7 +24,6 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _CTIME = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([0-9]{4})", re.ASCII
 )
-_Time = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
 class Listed(NamedTuple):
@@ -43,39 +43,16 @@ class Listed(NamedTuple):
     holds: str = ""
 
 
-class _Item(msgspec.Struct, forbid_unknown_fields=True):
-    """A snapshot in our words."""
+class _Item(OurSnapshot):
+    """A snapshot in our words: those of lists that pairs reads, and more."""
 
-    name: str
-    created: _Time | None = None
-    scheduled: _Time | None = None
-    id: str | int = ""
-    content: str = ""
-    volume: str = ""
+    scheduled: Time | None = None
     series: str = ""
     rule: str = ""
     state: str = "complete"
     base: str = ""
     managed: bool | None = None
     protected: bool = False
-    # of a list that pairs reads, and of no use here
-    size: int | None = None
-    url: str = ""
-    identity: str = ""
-
-
-class _Rbd(msgspec.Struct):
-    """One in the words of ``rbd snap ls``."""
-
-    id: int
-    name: str
-    size: int
-    protected: str | bool = "false"
-    timestamp: str = ""
-    namespace: dict[str, Any] = {}
-
-
-_NOT_RBD = tuple(field for field in _Item.__struct_fields__ if field not in _Rbd.__struct_fields__)
 
 
 def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[Listed]:
@@ -89,23 +66,18 @@ def read_list(data: bytes, where: str, clock: dt.tzinfo | None = None) -> list[L
     if not text.lstrip().startswith(("[", "{")):
         lines = (line.removesuffix("\r") for line in text.split("\n"))  # a name may begin or end with a space
         return [Listed(Snapshot("", line)) for line in lines if line.strip()]
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInput(f"{where} is no JSON: {error}; accepted are {_FORM}") from None
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InvalidInput(f"{where} is no list of snapshots: accepted are {_FORM}")
+    accepted = f"accepted are {_FORM}"
+    value = decode_list(text, where, accepted)
     rbd = any("timestamp" in item or isinstance(item.get("protected"), str) for item in value)
-    for item in value if rbd else ():
-        if mixed := [key for key in _NOT_RBD if key in item]:
-            raise InvalidInput(f"{where} is in the words of rbd, which has no {mixed[0]!r}; accepted are {_FORM}")
     try:
-        found = _of_rbd(value, clock) if rbd else [_ours(item) for item in msgspec.convert(value, list[_Item])]
+        if rbd:
+            found = _of_rbd(of_rbd(value, _Item, where, accepted), clock)
+        else:
+            found = [_ours(item) for item in msgspec.convert(value, list[_Item])]
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"{where} is no list of snapshots: {error}; accepted are {_FORM}") from None
-    nameless = [one.snapshot.name for one in found if not one.snapshot.volume]
-    if nameless and len(nameless) < len(found):
-        raise InvalidInput(f"{where} names the volume of some snapshots, and of {nameless[0]!r} not")
+        raise InvalidInput(f"{where} is no list of snapshots: {error}; {accepted}") from None
+    snapshots = [one.snapshot for one in found]
+    refuse_nameless([one.volume for one in snapshots], [one.name for one in snapshots], where)
     return found
 
 
@@ -136,13 +108,12 @@ def _ours(item: _Item) -> Listed:
     return Listed(snapshot, item.scheduled, item.series, item.rule, item.state, item.base, item.managed, foreign, holds)
 
 
-def _of_rbd(value: list[Any], clock: dt.tzinfo | None) -> list[Listed]:
+def _of_rbd(snaps: list[RbdSnapshot], clock: dt.tzinfo | None) -> list[Listed]:
     """By id: ids ascend with time, which tells the two hours apart that clocks show twice."""
     found: list[Listed] = []
     last: dt.datetime | None = None
-    for snap in sorted(msgspec.convert(value, list[_Rbd]), key=lambda snap: snap.id):
-        kind = snap.namespace.get("type", "user")
-        foreign = "" if kind == "user" else f"of Ceph itself ({kind})"
+    for snap in snaps:
+        foreign = "" if snap.kind == "user" else f"of Ceph itself ({snap.kind})"
         holds = "protected in Ceph" if snap.protected in ("true", True) else ""
         made = _ctime(snap, clock)
         if made and last and made < last <= (second := _ctime(snap, clock, fold=1) or made):
@@ -153,7 +124,7 @@ def _of_rbd(value: list[Any], clock: dt.tzinfo | None) -> list[Listed]:
     return found
 
 
-def _ctime(snap: _Rbd, clock: dt.tzinfo | None, fold: int = 0) -> dt.datetime | None:
+def _ctime(snap: RbdSnapshot, clock: dt.tzinfo | None, fold: int = 0) -> dt.datetime | None:
     """What C's ctime() prints: local time, in English everywhere."""
     if not snap.timestamp:
         return None
