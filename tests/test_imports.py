@@ -46,6 +46,7 @@ LAYERS = (
             "agent",
             "exportdiff",
             "receipt",
+            "metrics",
         ),
     ),
     ("api", ("api", "")),

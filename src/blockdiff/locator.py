@@ -9,6 +9,8 @@ from typing import NamedTuple
 from blockdiff.errors import InvalidInput
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_USER = re.compile(r"(://)[^/@\s]+@")
+_SECRET = re.compile(r"([?&](?:key|secret|password|passphrase|token)=)[^&\s]+", re.IGNORECASE)
 
 
 class Locator(NamedTuple):
@@ -44,3 +46,8 @@ def parse_locator(target: str | os.PathLike[str] | Locator) -> Locator:
         if not rest:
             raise InvalidInput(f"{target!r} names no file")
     return Locator(scheme, rest, target)
+
+
+def without_credentials(text: str) -> str:
+    """A URL, or words with URLs in them, without users, passwords and the values of parameters that are secrets."""
+    return _SECRET.sub(r"\1...", _USER.sub(r"\1", text))

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff.errors import InvalidInput
+from blockdiff.locator import without_credentials
 from blockdiff.receipt.strict import parse
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ VERSION = 1
 DIFFERENCES = "differences"
 UNREADABLE_LISTED = 10_000  # ranges; more are counted only, so that a receipt stays a page and not a disk
 _TYPE = re.compile(r"https://in-toto\.io/Statement/v([0-9.]+)")
-_SECRET = (
-    (re.compile(r"(://)[^/@\s]+@"), r"\1"),
-    (re.compile(r"([?&](?:key|secret|password|passphrase|token)=)[^&\s]+", re.IGNORECASE), r"\1..."),
-)
 
 
 class Receipt(NamedTuple):
@@ -101,8 +98,7 @@ def _checked(fields: dict[str, Any], what: str) -> Predicate:
 def _clean(value: Any) -> Any:
     """The value with credentials removed, and with names that are no UTF-8 written so that they can be told."""
     if isinstance(value, str):
-        for pattern, replacement in _SECRET:
-            value = pattern.sub(replacement, value)
+        value = without_credentials(value)
         return value.encode(errors="surrogateescape").decode(errors="backslashreplace") if _odd(value) else value
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}

@@ -7,5 +7,6 @@ ASPECTS: tuple[str, ...] = (
     "recheck",
     "blockmap",
     "receipt",
+    "metrics",
 )
 """Modules of this package, each with OPTIONS and make()."""
