@@ -101,6 +101,14 @@ def test_the_page_of_schedules_has_all_options():
     assert exist - {"--help"} == documented
 
 
+def test_the_page_of_extents_has_all_options():
+    table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
+    documented = set(re.findall(r"--[\w-]+", " ".join(table.findall((DOCS / "commands/extents.md").read_text()))))
+    names = ("union", "intersect", "subtract", "complement", "align", "convert", "stat")
+    exist = set().union(*(command_options("extents", name) for name in names))
+    assert exist - {"--help"} == documented
+
+
 def load(name):
     sys.path.insert(0, str(DOCS / "examples"))
     try:
@@ -188,6 +196,8 @@ def made(tmp_path_factory):
     if shutil.which("qemu-img"):
         make_virtual(place)
     (place / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
+    for name in ("monday.json", "tuesday.json"):
+        shutil.copy(place / "changed.json", place / name)
     return place
 
 
@@ -204,7 +214,7 @@ def make_virtual(place):
 
 
 HERE = re.compile(
-    r"/dev|rbd |rbd:|csi:|\"\$still|nbd:|nbd\+unix:|--from-snap|--require reflink|URL-OF|"
+    r"/dev|rbd |rbd:|csi:|thin_delta |curl |nbdinfo |\"\$still|nbd:|nbd\+unix:|--from-snap|--require reflink|URL-OF|"
     r"make |pip |git |/etc|fpath|config|man -l| serve |snapshot-metadata "
 )
 COMMANDS = {
@@ -237,7 +247,7 @@ def test_examples_in_help_run(name, images):
     for line in lines:
         if "qcow2" in line and not shutil.which("qemu-nbd"):
             continue
-        if not re.search(r"/dev|rbd |rbd:|csi:|nbd:|nbd\+unix:|reflink", line):
+        if not re.search(r"/dev|rbd |rbd:|csi:|thin_delta |curl |nbdinfo |nbd:|nbd\+unix:|reflink", line):
             command = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
             done = subprocess.run(command, shell=True, cwd=images, capture_output=True, text=True, check=False)
             assert done.returncode in (0, 1), (line, done.stderr)

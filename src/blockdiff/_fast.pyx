@@ -16,7 +16,7 @@ from cpython.pycapsule cimport PyCapsule_CheckExact, PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 from blockdiff.errors import DeviceError, InvalidInput, OutOfOrder, ShortRead, SourceError
 from blockdiff.extent import Extent, Kind
@@ -29,7 +29,10 @@ include "compare.pxi"
 include "fdmap.pxi"
 include "format.pxi"
 include "json.pxi"
+include "sink.pxi"
+include "thindelta.pxi"
 include "parse.pxi"
+include "statistics.pxi"
 include "hash.pxi"
 include "wire.pxi"
 include "tally.pxi"

@@ -198,7 +198,7 @@ RECORD = '{"block_metadata_type":%s,"volume_capacity_bytes":%s,"block_metadata":
         (b"\xef\xbb\xbf[]", "byte order mark"),
         (b"\x7fELF", "found the byte 0x7f"),
         (b"\x1f\x8b\x08", "found the byte 0x1f"),
-        (b"Record#  VolCap", "found 'R', expected an array or an object; accepted are"),
+        (b"Record#  VolCap", "found 'R', expected an array, an object or XML; accepted are"),
         (b"null", "found 'n'"),
         (b"[1]", "1:2: found '1', expected an object"),
         (b"[[]]", "1:2: found '['"),

@@ -30,6 +30,7 @@ COMMANDS = {
     "apply": "Apply export-diff streams to an image",
     "merge": "Join export-diff streams into one",
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
+    "extents": "Combine, convert and measure lists of extents",
     "snapshot-metadata": "Ask Kubernetes what changed between snapshots, and check the answer",
     "serve": "Serve changed block tracking over gRPC",
     "schedule": "Check and convert schedules of snapshots",

@@ -23,11 +23,15 @@ _FACTORIES = {
     "rbd": ("shapes", "RbdEmitter"),
     "qemu": ("shapes", "QemuEmitter"),
     "nbd": ("shapes", "NbdEmitter"),
+    "nbd-dirty": ("shapes", "NbdDirtyEmitter"),
+    "ovirt": ("shapes", "OvirtEmitter"),
+    "ovirt-dirty": ("shapes", "OvirtDirtyEmitter"),
 }
 
 _OTHERS = {
     "CollectEmitter": "collect",
     "TeeEmitter": "tee",
+    "ThinDeltaEmitter": "thindelta",
     "VerifierEmitter": "verifier",
     **{name: module for module, name in _FACTORIES.values()},
 }

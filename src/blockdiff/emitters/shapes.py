@@ -66,6 +66,21 @@ def _nbd(kind: Kind) -> tuple[bytes, bytes, bytes]:
     return b'{ "offset": ', b', "length": ', b', "type": %d, "description": "%s" }' % facts.get(kind, (0, b"data"))
 
 
+def _nbd_dirty(kind: Kind) -> tuple[bytes, bytes, bytes]:
+    facts = (0, b"clean") if kind is Kind.HOLE else (1, b"dirty")
+    return b'{ "offset": ', b', "length": ', b', "type": %d, "description": "%s" }' % facts
+
+
+def _ovirt(kind: Kind) -> tuple[bytes, bytes, bytes]:
+    facts = {Kind.ZERO: (b"true", b"false"), Kind.HOLE: (b"true", b"true")}
+    return b'{"start": ', b', "length": ', b', "zero": %s, "hole": %s}' % facts.get(kind, (b"false", b"false"))
+
+
+def _ovirt_dirty(kind: Kind) -> tuple[bytes, bytes, bytes]:
+    facts = {Kind.ZERO: (b"true", b"true"), Kind.HOLE: (b"false", b"false")}
+    return b'{"start": ', b', "length": ', b', "dirty": %s, "zero": %s}' % facts.get(kind, (b"true", b"false"))
+
+
 class RbdEmitter(ListEmitter):
     """``rbd diff --format json``."""
 
@@ -84,3 +99,21 @@ class NbdEmitter(ListEmitter):
     template = _by_kind(_nbd, b",\n")
     opening = b"[\n"
     closing = b"\n]\n"
+
+
+class NbdDirtyEmitter(NbdEmitter):
+    """``nbdinfo --map=qemu:dirty-bitmap:NAME --json``: holes are what did not change."""
+
+    template = _by_kind(_nbd_dirty, b",\n")
+
+
+class OvirtEmitter(ListEmitter):
+    """Extents of ovirt-imageio, context ``zero``."""
+
+    template = _by_kind(_ovirt, b", ")
+
+
+class OvirtDirtyEmitter(ListEmitter):
+    """Extents of ovirt-imageio, context ``dirty``: holes are what did not change."""
+
+    template = _by_kind(_ovirt_dirty, b", ")

@@ -22,16 +22,20 @@ _CHANGED = tuple(kind for kind in Kind if kind is not Kind.HOLE)
 class ExtentList:
     """The extents of a list. Iterate it for ascending batches; iterations are independent unless it comes from a pipe.
 
-    ``format`` is what the list was recognised as: ``lister``, ``rbd``, ``qemu``, ``nbd``, ``blockdiff``, ``report`` or
-    ``empty``. Holes are left out unless ``holes``: they are not part of a list of changed or allocated ranges. Zeroes
-    stay: dropping a change to zeroes would lose it.
+    ``format`` is what the list was recognised as: ``lister``, ``rbd``, ``qemu``, ``nbd``, ``ovirt``, ``thin-delta``,
+    ``blockdiff``, ``report`` or ``empty``. Holes, and what did not change,
+    are left out unless ``holes``: they are not part of a list of changed or allocated ranges. Zeroes stay: dropping a
+    change to zeroes would lose it.
     """
 
     warnings: tuple[str, ...] = ()
     """What its source had to say, where it comes from one."""
 
-    def __init__(self, file: IO[bytes], name: str, *, capacity: int | None, holes: bool) -> None:
-        self._file, self._name, self._limit, self._holes = file, name, capacity, holes
+    def __init__(
+        self, file: IO[bytes], name: str, *, capacity: int | None, holes: bool, block_size: int | None = None
+    ) -> None:
+        self._file, self.name, self._limit, self._holes = file, name, capacity, holes
+        self._block_size = block_size
         self._start = file.tell() if file.seekable() else None
         self._parser = self._open()
         self._first = self._next_of(self._parser)
@@ -40,7 +44,7 @@ class ExtentList:
 
     def _open(self) -> ExtentParser:
         file: Any = self._file if self._start is None else _View(self._file, self._start)
-        return ExtentParser(file, self._name, limit=self._limit)
+        return ExtentParser(file, self.name, limit=self._limit, block_size=self._block_size)
 
     @property
     def format(self) -> str:
@@ -58,6 +62,26 @@ class ExtentList:
         return None if self._parser.type is None else BlockMetadataType(self._parser.type)
 
     @property
+    def context(self) -> str | None:
+        """What the list is of, ``allocation`` or ``changes``, as far as it was read; None if it does not say."""
+        return self._parser.context
+
+    @property
+    def end(self) -> int:
+        """Where its last entry ends, as far as it was read; holes and what did not change count too."""
+        return self._parser.end
+
+    @property
+    def gap(self) -> int | None:
+        """Where the first bytes are that no entry covers, as far as it was read; None if there are none."""
+        return self._parser.gap
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block of thin_delta; 0 for other formats."""
+        return self._parser.block_size
+
+    @property
     def count(self) -> int:
         """Extents read by the first iteration so far, holes included."""
         return self._parser.count
@@ -72,7 +96,7 @@ class ExtentList:
             batch, self._first = self._first, None
             return self._walk(self._parser, batch)
         if self._start is None:
-            raise InvalidInput(f"{self._name} can be read only once: it is a pipe")
+            raise InvalidInput(f"{self.name} can be read only once: it is a pipe")
         parser = self._open()
         return self._walk(parser, self._next_of(parser))
 
@@ -87,7 +111,14 @@ class ExtentList:
         try:
             return next(parser, None)
         except OSError as error:
-            raise InvalidInput(f"cannot read {self._name}: {os.strerror(error.errno or 0)}") from error
+            raise InvalidInput(f"cannot read {self.name}: {os.strerror(error.errno or 0)}") from error
+
+    def doubts(self) -> list[str]:
+        """What its maker is known to do wrong."""
+        if self._parser.format != "thin-delta" or not self._parser.versioned:
+            return []
+        doubt = "is of a thin_delta of 1.0 or later, and those before 1.0.6 can call blocks the same that changed"
+        return [f"{self.name} {doubt}: be sure that it was a later one"]
 
     def check(self) -> int:
         """Reads the whole list once, so that nothing is begun with a bad one; gives the number of extents.
@@ -130,13 +161,14 @@ def read_extents(
     capacity: int | None = None,
     holes: bool = False,
     checked: bool = False,
+    block_size: int | None = None,
 ) -> ExtentList:
     """Opens a list of extents: a path, ``-`` for standard input, a binary file, or the URL of a source of block
     metadata (``csi:...``), which is asked for all of it at once; a temporary file then holds the list.
 
     ``capacity`` is the device's size, which no extent may exceed. With ``checked`` the whole list is read and judged
     before this returns, so that a bad one stops everything before anything is done, and it can be read again; a pipe is
-    kept in a temporary file for that.
+    kept in a temporary file for that. ``block_size`` (bytes) is that of a thin_delta which does not say it.
     Raises InvalidInput (or OutOfOrder) with file, line and column; SourceError, RemoteError of a source.
     """
     warnings: list[str] = []
@@ -144,8 +176,8 @@ def read_extents(
     try:
         if checked and not file.seekable():
             file = _spool(file)
-        listed = ExtentList(file, name, capacity=capacity, holes=holes)
-        listed.warnings = tuple(warnings)
+        listed = ExtentList(file, name, capacity=capacity, holes=holes, block_size=block_size)
+        listed.warnings = (*warnings, *listed.doubts())
         if checked:
             listed.check()
     except BaseException:

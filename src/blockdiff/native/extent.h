@@ -241,4 +241,19 @@ static inline int bd_push_aligned(bd_vec *out, int64_t offset, int64_t length, u
     return bd_push_joined(out, s, e - s, kind);
 }
 
+/* Like bd_push_aligned, but a kind that says something of the bytes is not said of those that were grown over: granules
+ * that the extent covers only in part become kind 0. */
+static inline int bd_push_exact(bd_vec *out, int64_t offset, int64_t length, uint8_t kind, int64_t g, int64_t limit)
+{
+    int64_t e = offset + length, up = offset % g ? g - offset % g : 0;
+    int64_t s = up > length ? e : offset + up, last = e >= limit ? e : e - e % g;
+    if (kind == 0 || s >= last)
+        return bd_push_aligned(out, offset, length, 0, g, limit);
+    if (s > offset && bd_push_aligned(out, offset, s - offset, 0, g, limit) < 0)
+        return -1;
+    if (bd_push_aligned(out, s, last - s, kind, g, limit) < 0)
+        return -1;
+    return e > last ? bd_push_aligned(out, last, e - last, 0, g, limit) : 0;
+}
+
 #endif

@@ -20,6 +20,7 @@ cdef extern from "extent.h" nogil:
     int bd_push(bd_vec *v, int64_t offset, int64_t length, uint8_t kind)
     int bd_push_joined(bd_vec *v, int64_t offset, int64_t length, uint8_t kind)
     int bd_push_aligned(bd_vec *v, int64_t offset, int64_t length, uint8_t kind, int64_t g, int64_t limit)
+    int bd_push_exact(bd_vec *out, int64_t offset, int64_t length, uint8_t kind, int64_t g, int64_t limit)
     void bd_free(bd_vec *v)
     const char *BD_VEC_NAME
     int bd_sweep(bd_cursor *a, bd_cursor *b, const uint8_t *table, bd_vec *out, size_t max_out)

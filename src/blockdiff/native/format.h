@@ -23,7 +23,10 @@ typedef struct {
     bd_shape shapes[BD_STATES];    /* by kind */
     size_t offset_width, length_width;
     size_t longest;                /* room that any entry fits into */
+    uint64_t unit;                 /* both numbers are written in units of so many bytes */
 } bd_template;
+
+enum { BD_WRITTEN, BD_UNKNOWN_KIND, BD_PART_OF_UNIT };
 
 /* The 8 decimal digits of v < 10^8 as bytes 0 to 9, the most significant in the lowest byte: three multiplications on all
  * digits at once instead of a division each. */
@@ -76,22 +79,31 @@ static inline char *bd_put_number(char *p, uint64_t v, size_t width)
 }
 
 /* Writes entries while the longest one fits into room. Returns how many; *out moves behind them. A kind that the template
- * does not know ends it early, with *unknown set. */
-static size_t bd_format(const bd_extent *items, size_t n, const bd_template *t, int first, char **out, size_t room, int *unknown)
+ * does not know, or a number that is no multiple of its unit, ends it early and is told in *why. */
+static size_t bd_format(const bd_extent *items, size_t n, const bd_template *t, int first, char **out, size_t room, int *why)
 {
     char *p = *out, *last = p + room - t->longest;
     size_t i;
-    *unknown = 0;
+    *why = BD_WRITTEN;
     for (i = 0; i < n && p <= last; i++) {
         const bd_shape *shape = &t->shapes[items[i].kind];
+        uint64_t offset = (uint64_t)items[i].offset, length = (uint64_t)items[i].length;
         if (!shape->known) {
-            *unknown = 1;
+            *why = BD_UNKNOWN_KIND;
             break;
         }
+        if (t->unit > 1) {
+            if (offset % t->unit || length % t->unit) {
+                *why = BD_PART_OF_UNIT;
+                break;
+            }
+            offset /= t->unit;
+            length /= t->unit;
+        }
         p = bd_put_text(p, i || !first ? &shape->next : &shape->prefix);
-        p = bd_put_number(p, (uint64_t)items[i].offset, t->offset_width);
+        p = bd_put_number(p, offset, t->offset_width);
         p = bd_put_text(p, &shape->middle);
-        p = bd_put_number(p, (uint64_t)items[i].length, t->length_width);
+        p = bd_put_number(p, length, t->length_width);
         p = bd_put_text(p, &shape->suffix);
     }
     *out = p;

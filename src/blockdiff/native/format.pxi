@@ -2,7 +2,7 @@
 
 cdef extern from "format.h" nogil:
     enum:
-        BD_TEXT_MAX, BD_TEXT_STEP, BD_WIDTH_MAX
+        BD_TEXT_MAX, BD_TEXT_STEP, BD_WIDTH_MAX, BD_UNKNOWN_KIND, BD_PART_OF_UNIT
     ctypedef struct bd_text:
         char *text
         size_t n
@@ -17,8 +17,9 @@ cdef extern from "format.h" nogil:
         size_t offset_width
         size_t length_width
         size_t longest
+        uint64_t unit
     size_t bd_format(const bd_extent *items, size_t n, const bd_template *t, int first, char **out, size_t room,
-                     int *unknown)
+                     int *why)
 
 cdef extern from "Python.h":
     PyObject *PyBytes_FromStringAndSizeRaw "PyBytes_FromStringAndSize" (const char *text, Py_ssize_t size)
@@ -51,14 +52,16 @@ cdef class Template:
 
     ``Template((prefix, middle, suffix))`` serves every kind, ``Template({kind: (prefix, middle, suffix), ...})`` only the
     kinds named; all texts are bytes. ``widths`` pads the two numbers with spaces on the left to at least so many columns.
+    ``unit`` writes both as multiples of so many bytes.
     """
     cdef bd_template *t
 
-    def __cinit__(self, shapes, *, separator=b"", widths=(0, 0)):
+    def __cinit__(self, shapes, *, separator=b"", widths=(0, 0), uint64_t unit=1):
         self.t = <bd_template *>calloc(1, sizeof(bd_template))
         if self.t == NULL:
             raise MemoryError()
         cdef size_t longest = 0
+        self.t.unit = unit if unit else 1
         self.t.offset_width, self.t.length_width = widths
         if self.t.offset_width > BD_WIDTH_MAX or self.t.length_width > BD_WIDTH_MAX:
             raise InvalidInput(f"a column of a template has {BD_WIDTH_MAX} characters at most")
@@ -72,7 +75,7 @@ cdef class Template:
         free(self.t)
 
 
-cdef bytes format_chunk(const bd_extent *items, size_t n, const bd_template *t, bint first, size_t *done, int *unknown):
+cdef bytes format_chunk(const bd_extent *items, size_t n, const bd_template *t, bint first, size_t *done, int *why):
     """The text of as many extents as one chunk holds."""
     cdef size_t room = min(<size_t>CHUNK, (n + 1) * t.longest)
     cdef PyObject *chunk = <PyObject *>PyBytes_FromStringAndSizeRaw(NULL, room)
@@ -81,7 +84,7 @@ cdef bytes format_chunk(const bd_extent *items, size_t n, const bd_template *t, 
         raise MemoryError()
     p = PyBytes_AS_STRING(<object>chunk)
     with nogil:
-        done[0] = bd_format(items, n, t, first, &p, room, unknown)
+        done[0] = bd_format(items, n, t, first, &p, room, why)
     room = p - PyBytes_AS_STRING(<object>chunk)
     if _PyBytes_Resize(&chunk, room) < 0:
         raise MemoryError()
@@ -90,27 +93,33 @@ cdef bytes format_chunk(const bd_extent *items, size_t n, const bd_template *t, 
     return result
 
 
+cdef str unwritten(const bd_extent *e, int why, uint64_t unit):
+    """Why an extent has no place in a format."""
+    if why == BD_PART_OF_UNIT:
+        return f"the extent at {e.offset} (length {e.length}) is not made of whole blocks of {unit} bytes"
+    kind = KIND_NAMES.get(e.kind)
+    return f"an extent of kind {e.kind if kind is None else kind.label} cannot be written in this format"
+
+
 def format_extents(Extents extents not None, Template template not None, sink=None, *, bint first=True):
     """Writes extents by a template. Calls ``sink(bytes)`` with chunks of up to 64 KiB; without a sink returns all bytes.
 
     ``first=False`` puts the separator before the first entry too, to go on with a list.
-    Raises InvalidInput for a kind that the template has no text for.
+    Raises InvalidInput for a kind that the template has no text for, and for numbers that are no multiples of its unit.
     """
     cdef Py_ssize_t done = 0
     cdef size_t count
-    cdef int unknown
+    cdef int why
     cdef list chunks = []
     cdef bint collect = sink is None
     if collect:
         sink = chunks.append
     while done < extents.n:
-        chunk = format_chunk(extents.items + done, extents.n - done, template.t, first, &count, &unknown)
+        chunk = format_chunk(extents.items + done, extents.n - done, template.t, first, &count, &why)
         if count:
             sink(chunk)
         done += count
         first = False
-        if unknown:
-            kind = KIND_NAMES.get(extents.items[done].kind)
-            raise InvalidInput(f"an extent of kind {extents.items[done].kind if kind is None else kind.label} "
-                               "cannot be written in this format")
+        if why:
+            raise InvalidInput(unwritten(&extents.items[done], why, template.t.unit))
     return b"".join(chunks) if collect else None

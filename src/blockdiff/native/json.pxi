@@ -7,7 +7,7 @@ cdef extern from "parse.h" nogil:
         BD_WORD, BD_LONG, BD_DEPTH
         BD_K_BYTE_OFFSET, BD_K_SIZE_BYTES, BD_K_OFFSET, BD_K_LENGTH, BD_K_START, BD_K_EXISTS, BD_K_PRESENT, BD_K_ZERO
         BD_K_DATA, BD_K_TYPE, BD_K_DESCRIPTION, BD_K_KIND, BD_K_CLASS, BD_K_RECORD_TYPE, BD_K_CAPACITY, BD_K_METADATA
-        BD_K_DIFFERENCES, BD_K_VERSION, BD_K_COMMAND, BD_K_COMPLETE, BD_K_FOUND
+        BD_K_DIFFERENCES, BD_K_VERSION, BD_K_COMMAND, BD_K_COMPLETE, BD_K_FOUND, BD_K_HOLE, BD_K_DIRTY
         BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY
         BD_T_OBJECT
     const char *const *BD_KEY_NAMES
@@ -25,6 +25,7 @@ cdef extern from "parse.h" nogil:
     int bd_text_is(const bd_field *f, const char *text)
     int bd_label(const bd_field *f, int is_class)
     int bd_nbd_kind(const bd_field *f)
+    int bd_nbd_dirty(const bd_field *f)
 
 cdef tuple TOKEN_NAMES = ("a number", "a negative number", "a number with a fraction or an exponent",
                           "a number past 2^63 - 1", "a string", "true", "false", "null", "an array", "an object")

@@ -1,58 +1,35 @@
-# Extent lists of every known tool, read as a stream of JSON in constant memory.
+# Extent lists of every known tool, read as a stream in constant memory.
 
 cdef extern from *:
     """
-    enum { S_START, S_FIRST, S_OBJECT, S_REST, S_LIST_FIRST, S_LIST, S_AFTER, S_TRAILER, S_END };
-    enum { F_NONE, F_LISTER, F_RBD, F_QEMU, F_NBD, F_BLOCKDIFF, F_REPORT };
+    enum { S_START, S_FIRST, S_OBJECT, S_REST, S_LIST_FIRST, S_LIST, S_AFTER, S_TRAILER, S_XML, S_END };
     """
     enum:
-        S_START, S_FIRST, S_OBJECT, S_REST, S_LIST_FIRST, S_LIST, S_AFTER, S_TRAILER, S_END
-        F_NONE, F_LISTER, F_RBD, F_QEMU, F_NBD, F_BLOCKDIFF, F_REPORT
+        S_START, S_FIRST, S_OBJECT, S_REST, S_LIST_FIRST, S_LIST, S_AFTER, S_TRAILER, S_XML, S_END
 
-DEF BATCH = 65536
-
-cdef tuple FORMAT_NAMES = ("empty", "lister", "rbd", "qemu", "nbd", "blockdiff", "report")
-cdef str ACCEPTED = ("accepted are the JSON of the Kubernetes snapshot-metadata lister, of rbd diff, qemu-img map and "
-                     "nbdinfo --map, and blockdiff's own lists and reports")
+cdef str ACCEPTED = ("accepted are the JSON of the Kubernetes snapshot-metadata lister, of rbd diff, qemu-img map, "
+                     "nbdinfo --map and ovirt-imageio, the XML of thin_delta, and blockdiff's own lists and reports")
 
 
-cdef class ExtentParser(JsonReader):
-    """Iterates the extents of a JSON list in batches; the format is recognised by its keys.
+cdef class ExtentParser(ThinDeltaReader):
+    """Iterates the extents of a list in batches; the format is recognised by its keys.
 
-    ``file`` is opened for bytes. ``format`` ("lister", "rbd", "qemu", "nbd", "blockdiff", "report", or "empty"),
-    ``capacity`` and ``type`` (of records; None when not given) are known as far as the list has been read, ``count`` is
-    the number of extents so far. ``limit`` is a size that no extent may exceed, such as the device's.
+    ``file`` is opened for bytes. ``format`` ("lister", "rbd", "qemu", "nbd", "blockdiff", "report", "ovirt",
+    "thin-delta", or "empty"), ``context`` ("allocation" or "changes"; None where the list does not say), ``capacity`` and
+    ``type`` (of records; None when not given) are known as far as the list has been read. ``count`` is the number of
+    extents so far, ``end`` where the last one ends, ``gap`` where the first bytes are that no entry covers. Entries that
+    did not change are holes. ``limit`` is a size that no extent may exceed, such as the device's. ``block_size`` (bytes)
+    is that of a thin_delta which does not say it.
 
     Raises InvalidInput, and OutOfOrder for extents that are unsorted or overlap, with the file's name, line and column.
     """
     cdef bint in_array
-    cdef int state, shape
+    cdef int state
     cdef bint raw_image                       # qemu-img map of an image without a format
-    cdef readonly int64_t count
-    cdef int64_t capacity_, type_, limit, last_end
     cdef bd_object outer, entry
-    cdef bd_vec out
 
-    def __cinit__(self, file, str name="extents", *, limit=None):
-        self.capacity_ = self.type_ = -1
-        self.limit = -1 if limit is None else to_int64(limit)
+    def __cinit__(self, file, str name="extents", **options):
         self.state = S_START
-        memset(&self.out, 0, sizeof(self.out))
-
-    def __dealloc__(self):
-        bd_free(&self.out)
-
-    @property
-    def format(self):
-        return FORMAT_NAMES[self.shape]
-
-    @property
-    def capacity(self):
-        return None if self.capacity_ < 0 else self.capacity_
-
-    @property
-    def type(self):
-        return None if self.type_ < 0 else self.type_
 
     def __iter__(self):
         return self
@@ -147,36 +124,7 @@ cdef class ExtentParser(JsonReader):
             self.bad(o, key, "data, zero, hole, or a class of differences such as src-zero")
         return kind
 
-    cdef int recognise(self, int shape) except -1:
-        """All entries of a list have the shape of the first."""
-        if self.shape == F_NONE:
-            self.shape = shape
-        elif self.shape != shape:
-            self.fail(f"an entry of the format {FORMAT_NAMES[shape]} in a list of the format " + FORMAT_NAMES[self.shape])
-        return 0
-
     # ---- entries ----
-
-    cdef int emit(self, int64_t offset, int64_t length, int kind) except -1:
-        what = None
-        if length <= 0:
-            what = "is empty"
-        elif length > MAX_OFFSET - offset:
-            what = "ends past 2^63 - 1"
-        elif self.capacity_ > 0 and offset + length > self.capacity_:
-            what = f"ends past the capacity {self.capacity_} that the list gives"
-        elif 0 <= self.limit < offset + length:
-            what = f"ends past the end of the device, {self.limit}"
-        if what is not None:
-            self.fail(f"extent {self.count} (offset {offset}, length {length}) {what}")
-        if offset < self.last_end:
-            raise OutOfOrder(
-                f"{self.name}:{self.line}:{self.column()}: extent {self.count} (offset {offset}, length {length}) begins "
-                f"before {self.last_end}, where the one before it ends: extents must be ascending and must not overlap",
-                index=self.count, exit_code=InvalidInput.exit_code)
-        self.last_end = offset + length
-        self.count += 1
-        return vec_push(&self.out, offset, length, <uint8_t>kind)
 
     cdef int list_entry(self) except -1:
         """An entry of block_metadata or of differences."""
@@ -192,7 +140,9 @@ cdef class ExtentParser(JsonReader):
         cdef bd_object *o = &self.outer
         cdef int kind
         if o.seen >> BD_K_START & 1:
-            return self.qemu_entry(o)
+            if o.seen >> BD_K_DATA & 1 or not o.seen >> BD_K_ZERO & 1 and not o.seen >> BD_K_DIRTY & 1:
+                return self.qemu_entry(o)
+            return self.ovirt_entry(o)
         if not (o.seen >> BD_K_OFFSET & 1 and o.seen >> BD_K_LENGTH & 1):
             return self.fail(f"an object that is no extent and no record of extents; {ACCEPTED}")
         if o.seen >> BD_K_EXISTS & 1:
@@ -203,6 +153,8 @@ cdef class ExtentParser(JsonReader):
             kind = self.nbd_kind(o)
         else:
             self.recognise(F_BLOCKDIFF)
+            if self.count == 0 and o.seen >> BD_K_CLASS & 1:
+                self.says = SAYS_CHANGED
             kind = self.kind(o)
         return self.emit(self.integer(o, BD_K_OFFSET), self.integer(o, BD_K_LENGTH), kind)
 
@@ -213,6 +165,7 @@ cdef class ExtentParser(JsonReader):
             kind = bd_nbd_kind(&o.f[BD_K_DESCRIPTION])
             if kind < 0:
                 self.bad(o, BD_K_DESCRIPTION, "data, zero, hole, hole,zero, dirty or clean")
+            self.context_of(SAYS_CHANGED if bd_nbd_dirty(&o.f[BD_K_DESCRIPTION]) else SAYS_ALLOCATED)
         else:
             self.fail(f'extent {self.count} has no "description": its type can mean allocation or a dirty bitmap')
         return kind
@@ -227,13 +180,36 @@ cdef class ExtentParser(JsonReader):
         cdef bint data = self.boolean(o, BD_K_DATA, -1), zero = self.boolean(o, BD_K_ZERO, 0)
         cdef bint present = self.boolean(o, BD_K_PRESENT, 1)
         cdef int kind = 0
+        if o.seen >> BD_K_DIRTY & 1:
+            self.fail('"data" and "dirty" in one extent: those are two tools\' words')
         self.recognise(F_QEMU)
+        self.context_of(SAYS_ALLOCATED)
         if self.count == 0:
             self.raw_image = start == 0 and o.seen >> BD_K_OFFSET & 1 and self.integer(o, BD_K_OFFSET) == 0
         if not data and (not present or (zero and self.raw_image)):
             kind = 2
         elif zero:
             kind = 1
+        return self.emit(start, self.integer(o, BD_K_LENGTH), kind)
+
+    cdef int ovirt_entry(self, bd_object *o) except -1:
+        """An extent of ovirt-imageio: its context is ``dirty``, or ``zero``, whose holes old servers do not tell."""
+        cdef int64_t start = self.integer(o, BD_K_START)
+        cdef bint zero = self.boolean(o, BD_K_ZERO, 0), hole = False
+        cdef int kind = 1 if zero else 0
+        self.recognise(F_OVIRT)
+        if o.seen >> BD_K_HOLE & 1 and o.f[BD_K_HOLE].token != BD_T_NULL:
+            hole = self.boolean(o, BD_K_HOLE, 0)
+        if o.seen >> BD_K_DIRTY & 1:
+            if o.seen >> BD_K_HOLE & 1:
+                self.fail('"dirty" and "hole" in one extent: it is of the context dirty or of the context zero')
+            self.context_of(SAYS_CHANGED)
+            if not self.boolean(o, BD_K_DIRTY, -1):
+                kind = 2
+        else:
+            self.context_of(SAYS_ALLOCATED)
+            if hole and zero:
+                kind = 2
         return self.emit(start, self.integer(o, BD_K_LENGTH), kind)
 
     # ---- records and reports ----
@@ -267,6 +243,7 @@ cdef class ExtentParser(JsonReader):
             if self.in_array or self.shape != F_NONE:
                 self.fail("a report beside other entries")
             self.shape = F_REPORT
+            self.says = SAYS_CHANGED
         self.state = S_LIST_FIRST
         return 0
 
@@ -315,13 +292,16 @@ cdef class ExtentParser(JsonReader):
             self.fail(f"the file is empty; a list without extents is []; {ACCEPTED}")
         if self.base + self.pos == 0 and (c == 0xef or c >= 0xfe):
             self.fail("the file begins with a byte order mark; expected plain UTF-8 without one")
+        if c == 60:
+            self.state = S_XML
+            return 0
         if c == 91:
             self.pos += 1
             self.in_array = True
             self.state = S_FIRST
             return 0
         if c != 123:
-            self.unexpected(f"an array or an object; {ACCEPTED}")
+            self.unexpected(f"an array, an object or XML; {ACCEPTED}")
         return self.begin_object()
 
     cdef int step(self) except -1:
@@ -331,6 +311,10 @@ cdef class ExtentParser(JsonReader):
             return self.step_list()
         if self.state == S_OBJECT or self.state == S_REST:
             return self.begin_list() if self.members(&self.outer, self.state == S_REST, True) else self.end_object()
+        if self.state == S_XML:
+            if not self.markup():
+                self.state = S_END
+            return 0
         if self.state == S_START:
             return self.begin()
         c = self.space()

@@ -144,14 +144,19 @@ cdef class Merge:
 
 
 cdef class Aligner:
-    """``Extents.align`` over a stream of batches: ``feed(batch)`` gives what is finished, ``finish()`` the rest."""
+    """``Extents.align`` over a stream of batches: ``feed(batch)`` gives what is finished, ``finish()`` the rest.
+
+    With ``exact`` a granule that is zero (or of another kind that says something of its bytes) in part only becomes data.
+    """
     cdef bd_vec out
     cdef int64_t g, limit
+    cdef bint exact
 
-    def __cinit__(self, int64_t granularity, limit=None):
+    def __cinit__(self, int64_t granularity, limit=None, *, bint exact=False):
         if granularity <= 0:
             raise InvalidInput(f"granularity must be positive, not {granularity}")
         memset(&self.out, 0, sizeof(self.out))
+        self.exact = exact
         self.g = granularity
         self.limit = MAX_OFFSET if limit is None else to_int64(limit)
 
@@ -160,9 +165,15 @@ cdef class Aligner:
 
     def feed(self, Extents batch not None):
         cdef Py_ssize_t i
+        cdef const bd_extent *e
+        cdef int rc
         for i in range(batch.n):
-            if bd_push_aligned(&self.out, batch.items[i].offset, batch.items[i].length, batch.items[i].kind,
-                               self.g, self.limit) < 0:
+            e = &batch.items[i]
+            if self.exact:
+                rc = bd_push_exact(&self.out, e.offset, e.length, e.kind, self.g, self.limit)
+            else:
+                rc = bd_push_aligned(&self.out, e.offset, e.length, e.kind, self.g, self.limit)
+            if rc < 0:
                 raise MemoryError()
         if self.out.n < 3:
             return Extents()
