@@ -75,7 +75,7 @@ def command_options(*names):
     }
 
 
-@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "apply", "merge", "audit", "pairs"])
+@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "apply", "merge", "undo", "audit", "pairs"])
 def test_pages_and_program_know_the_same_options(name):
     table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
     pages = [(DOCS / f"commands/{page}.md").read_text() for page in (name, "common")]
@@ -164,8 +164,9 @@ def test_python_examples_run(page, schema, text, images):
 
 
 @pytest.fixture
-def images(made, tmp_path):
+def images(made, tmp_path, monkeypatch):
     """The files that examples name, in a directory of the test's own."""
+    monkeypatch.setenv("BLOCKDIFF_JOURNALS", str(tmp_path))
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
@@ -229,6 +230,9 @@ COMMANDS = {
 def test_command_lines_of_the_docs_run(line, images):
     if "qcow2" in line and not shutil.which("qemu-nbd"):
         pytest.skip("needs qemu-nbd: apt-get install qemu-utils")
+    if "replica.undo" in line:
+        words = ["verify", "--repair", "--journal", "replica.undo", "a.img", "replica.img"]
+        subprocess.run([*COMMAND, *words], cwd=images, check=True, capture_output=True)
     line = re.sub(r"(^|\| )blockdiff ", rf"\1{shlex.join(COMMAND)} ", line)
     done = subprocess.run(line, shell=True, cwd=images, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     )
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.registry import open_device, register
+    from blockdiff.engine.repair.commands import repair, undo
+    from blockdiff.engine.repair.undoing import UndoReport
     from blockdiff.engine.report import VerifyReport
     from blockdiff.engine.sampled import Sampling
     from blockdiff.engine.source import ordered
@@ -60,6 +62,8 @@ _WHERE = {
     "blockdiff.api": ("AuditReport", "apply", "audit", "copy", "diff", "map", "merge", "open_chain", "verify"),
     "blockdiff.engine.options": ("ReadOptions",),
     "blockdiff.engine.registry": ("open_device", "register"),
+    "blockdiff.engine.repair.commands": ("repair", "undo"),
+    "blockdiff.engine.repair.undoing": ("UndoReport",),
     "blockdiff.engine.report": ("VerifyReport",),
     "blockdiff.engine.sampled": ("Sampling",),
     "blockdiff.engine.source": ("ordered",),
@@ -121,6 +125,7 @@ __all__ = [
     "SnapshotPair",
     "SourceError",
     "StreamInterrupted",
+    "UndoReport",
     "UnsupportedOperation",
     "VerifyReport",
     "__version__",
@@ -134,6 +139,8 @@ __all__ = [
     "open_device",
     "ordered",
     "register",
+    "repair",
+    "undo",
     "verify",
 ]
 

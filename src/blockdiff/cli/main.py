@@ -29,6 +29,7 @@ COMMANDS = {
     "copy": "Write a device to another: all of it, what differs, or listed ranges",
     "apply": "Apply export-diff streams to an image",
     "merge": "Join export-diff streams into one",
+    "undo": "Give a device back the bytes that it had before a repair",
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
     "extents": "Combine, convert and measure lists of extents",
     "snapshot-metadata": "Ask Kubernetes what changed between snapshots, and check the answer",

@@ -74,7 +74,8 @@ def command(
     keep_going: bool,
     **given: Any,
 ) -> int:
-    """Prove that DST is identical to SRC, or list every range that differs. Reads only.
+    """Prove that DST is identical to SRC, or list every range that differs. Reads only, unless
+    --repair is given.
 
     Each range has a class: data, src-zero (zeroes in SRC only), dst-zero (in DST only), bit-flip (a single bit), size
     (only the longer one has it). A device is not compared with itself.

@@ -6,6 +6,7 @@ ASPECTS: tuple[str, ...] = (
     "sampling",
     "recheck",
     "blockmap",
+    "repair",
     "receipt",
     "metrics",
 )

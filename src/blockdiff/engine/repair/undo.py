@@ -1,0 +1,182 @@
+"""Gives a device back the bytes that it had before a repair."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from blockdiff._fast import Extents
+from blockdiff.engine.progress import NoProgress
+from blockdiff.engine.repair.judging import Judge, is_new, old_bytes
+from blockdiff.engine.repair.layout import (
+    OLD_HOLE,
+    OLD_UNKNOWN,
+    OLD_ZERO,
+    OPEN,
+    REPAIRED,
+    UNDOING,
+    UNDONE,
+    Entry,
+)
+from blockdiff.engine.repair.past import Reading
+from blockdiff.errors import ContentsDoNotMatch, DeviceError, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from blockdiff.engine.device import WritableDevice
+    from blockdiff.engine.progress import Progress
+    from blockdiff.engine.repair.journal import Journal
+
+_SHOWN = 5
+
+
+class Undo:
+    """Restores what a journal holds of the bytes that ``target`` had.
+
+    Everything is looked at before anything is written: where the target holds neither bytes of the repair nor the old
+    ones, somebody else wrote since, and InvalidInput says where, unless ``force``. It may be stopped at any moment and
+    run again. ``differing_bytes`` is what had to be restored, ``restored_bytes`` what was; ``lost_bytes`` were written
+    without undo. Raises InvalidInput, DeviceError, ContentsDoNotMatch (the target does not keep what was written).
+    """
+
+    def __init__(
+        self, journal: Journal, target: WritableDevice, *, force: bool = False, progress: Progress | None = None
+    ) -> None:
+        assert journal.contents is not None
+        self._journal, self._contents, self._target, self._force = journal, journal.contents, target, force
+        self._progress = progress or NoProgress()
+        self._judge = Judge(self._contents)
+        self.ranges = self.bytes = self.differing_bytes = self.restored_bytes = self.lost_bytes = self.strange_bytes = 0
+        self.was = self._contents.state
+        self.strange: list[tuple[int, int]] = []
+        self.elapsed_seconds = 0.0
+
+    def check(self) -> None:
+        """Looks at every range; writes nothing. InvalidInput where it must not be written."""
+        reading = Reading(self._target)
+        total = sum(batch.frame.body for batch in self._contents.batches)
+        self._progress.start("check", total)
+        try:
+            for entry, parts in self._oldest():
+                for offset, length, _ in parts:
+                    self._check(entry, offset, length, reading)
+        finally:
+            self._progress.finish()
+        if self.strange and not self._force:
+            raise InvalidInput(self._refusal())
+        if self.was == "undone" and not self.differing_bytes:
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._contents.slot.at))
+            raise InvalidInput(
+                f"the journal {self._journal.name} was undone already, on {when}, and {self._target.url} still holds "
+                "the old bytes: there is nothing to do"
+            )
+
+    def run(self) -> None:
+        """Checks, restores, reads back, and marks the journal as undone."""
+        began = time.monotonic()
+        try:
+            self.check()
+            if self.differing_bytes:
+                self._restore()
+            if self.was != "undone" or self.differing_bytes:
+                self._journal.mark(UNDONE)
+        finally:
+            self.elapsed_seconds = time.monotonic() - began
+
+    # ---- inside ----
+
+    def _check(self, entry: Entry, offset: int, length: int, reading: Reading) -> None:
+        self.ranges += 1
+        if entry.flags & OLD_UNKNOWN:
+            self.lost_bytes += length
+            return
+        self.bytes += length
+        self._progress.advance(self.bytes)
+        try:
+            data = reading.read(offset, length)
+        except DeviceError:
+            if not self._force:
+                raise
+            self._note(offset, length)
+            self.differing_bytes += length
+            return
+        if data == _part(entry, offset, length):
+            return
+        self.differing_bytes += length
+        if length != entry.length or not is_new(entry, data):
+            for start, count, _ in self._judge.strange(offset, data):
+                self._note(start, count)
+
+    def _note(self, offset: int, length: int) -> None:
+        self.strange_bytes += length
+        if len(self.strange) < _SHOWN:
+            self.strange.append((offset, length))
+
+    def _refusal(self) -> str:
+        places = ", ".join(f"[{offset}, {offset + length})" for offset, length in self.strange)
+        return (
+            f"{self._target.url} was written to since the repair: {self.strange_bytes} bytes are neither the repaired "
+            f"nor the old ones, first {places}; --force writes the old bytes all the same"
+        )
+
+    def _restore(self) -> None:
+        if self._contents.slot.state in (OPEN, REPAIRED, UNDONE):
+            self._journal.mark(UNDOING)
+        forget: Callable[[], None] = getattr(self._target, "drop_cache", lambda: None)
+        forget()
+        self._progress.start("undo", self.differing_bytes)
+        try:
+            reading = Reading(self._target)
+            for entry, parts in self._oldest():
+                for offset, length, _ in parts:
+                    self._put(entry, offset, length, reading)
+            self._target.flush()
+            forget()
+            reading = Reading(self._target, past_cache=True)
+            for entry, parts in self._oldest():
+                for offset, length, _ in parts:
+                    self._prove(entry, offset, length, reading)
+        finally:
+            self._progress.finish()
+
+    def _oldest(self) -> Iterator[tuple[Entry, Extents]]:
+        """Each entry with the parts of it that no earlier repair had changed before: those came from the beginning."""
+        for number, batches in enumerate(self._judge.batches):
+            for batch in batches:
+                for entry in self._judge.entries(batch):
+                    parts = Extents([(entry.offset, entry.length)])
+                    for other in self._judge.overlapping(entry.offset, entry.end, number):
+                        parts = parts.subtract(Extents([(other.offset, other.length)]))
+                    yield entry, parts
+
+    def _put(self, entry: Entry, offset: int, length: int, reading: Reading) -> None:
+        if entry.flags & OLD_UNKNOWN:
+            return
+        old = _part(entry, offset, length)
+        try:
+            if reading.read(offset, length) == old:
+                return
+        except DeviceError:  # what cannot be read may be written all the same: check() asked for --force
+            if not self._force:
+                raise
+        if entry.flags & OLD_ZERO:
+            self._target.zero(offset, length, punch=bool(entry.flags & OLD_HOLE))
+        else:
+            self._target.pwrite(old, offset)
+        self.restored_bytes += length
+        self._progress.advance(self.restored_bytes)
+
+    def _prove(self, entry: Entry, offset: int, length: int, reading: Reading) -> None:
+        if entry.flags & OLD_UNKNOWN or reading.read(offset, length) == _part(entry, offset, length):
+            return
+        raise ContentsDoNotMatch(
+            f"{self._target.url} reads back differently from what was restored at offset {offset} (length {length}): "
+            "the device is not to be trusted; the journal is not marked as undone"
+        )
+
+
+def _part(entry: Entry, offset: int, length: int) -> bytes:
+    """The old bytes of a part of an entry."""
+    start = offset - entry.offset
+    return bytes(old_bytes(entry)[start : start + length])
