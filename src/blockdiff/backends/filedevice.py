@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from blockdiff import _fast
 from blockdiff.backends.directio import Direct, open_direct
+from blockdiff.backends.evidence import Evident
 from blockdiff.backends.opening import failure, printable, reopen, sector_size
 from blockdiff.backends.zeroing import STEP, discard_block, write_some, zero_block, zero_file
 from blockdiff.errors import DeviceError, InvalidInput, ShortRead, UnsupportedOperation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from blockdiff._fast import Extents
 
 
-class FileDevice:
+class FileDevice(Evident):
     """A regular file or block device. Opened for reading only unless ``writable``; all I/O is positional.
 
     ``url`` is the name for messages, ``path`` the real one. ``size`` is what it was when opened (see ``changes``).

@@ -29,6 +29,7 @@ from blockdiff.errors import SizeChanged, UnsupportedOperation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from blockdiff.engine.checkpoint.keeper import Keeper
     from blockdiff.engine.device import Device
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import Progress
@@ -54,7 +55,8 @@ class Comparison:
     """Runs a plan over ``[start, end)`` of two devices (``target`` None: against zeroes).
 
     ``eager`` gives what a task found at once, also what the next task may continue. ``limit`` is one that making the
-    plan spends, too. ``watchers`` are told what was settled.
+    plan spends, too. ``watchers`` are told what was settled. ``keeper`` keeps a checkpoint; the plan
+    begins where that one was taken.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Comparison:
         progress: Progress | None = None,
         limit: RateLimit | None = None,
         watchers: Sequence[Watcher] = (),
+        keeper: Keeper | None = None,
     ) -> None:
-        self._eager, self._watchers = eager, watchers
+        self._eager, self._watchers, self._keeper = eager, watchers, keeper
         self._source, self._target, self._plan = source, target, plan
         self._start, self._end, self._options, self._strict = start, end, options, strict
         self._progress = progress or NoProgress()
@@ -108,8 +111,8 @@ class Comparison:
         except ReadFailed as error:
             raise translate(error, self._source, self._target) from error
         finally:
-            self._collect(readers)
             self.report.elapsed_seconds = time.monotonic() - began
+            self._collect(readers)
             self._progress.finish()
 
     def _workers(self, total: int) -> int:
@@ -131,7 +134,10 @@ class Comparison:
 
     def _run(self, readers: list[Any], total: int) -> Iterator[Extents]:
         limit = self._limit or (RateLimit(self._options.rate) if self._options.rate else None)
-        joiner = Aligner(1)
+        joiner, keeper = Aligner(1), self._keeper
+        if keeper is not None:
+            keeper.begin(self.report, lambda: (_paths(readers, 0), _paths(readers, 1)))
+            yield from self._take_up(keeper, joiner)
         size = max(self._task_size(total), self._options.granularity)  # no task may cut a granule
         inline = total <= INLINE
         for finding in run_plan(self._plan, readers, size=size, inline=inline, limit=limit, note=self._note):
@@ -148,8 +154,24 @@ class Comparison:
                 yield from self._give(joiner.finish())
             self._unread -= finding.task.total()
             self._advance(finding.task.end)
+            if keeper is not None:
+                keeper.settle(finding)
         yield from self._give(joiner.finish())
+        if keeper is not None:
+            keeper.reach(self._end)
         self._progress.advance(total)
+
+    def _take_up(self, keeper: Keeper, joiner: Aligner) -> Iterator[Extents]:
+        """What was settled before is told, booked and given as if it were new."""
+        for plan, finding in keeper.settled():
+            for batch in plan:
+                self._book(batch)
+            for watcher in self._watchers:
+                watcher.settle(*finding)
+            if len(finding.unreadable):
+                self._add_unreadable(finding.unreadable)
+            yield from self._give(joiner.feed(finding.found))
+        self._advance(keeper.start)
 
     def _give(self, found: Extents) -> Iterator[Extents]:
         if len(found):
@@ -158,20 +180,27 @@ class Comparison:
                 yield found
 
     def _note(self, batch: Extents) -> None:
-        """Books what the plan leaves out, with the reason."""
-        skipped = self.report.skipped
+        """Takes note of a batch of the plan."""
+        if self._keeper is not None:
+            self._keeper.plan(batch, idle=not self._unread)
+        self._unread += self._book(batch)
+        self._advance(self._start)
+
+    def _book(self, batch: Extents) -> int:
+        """Books what the plan leaves out, with the reason; gives the bytes that are to be read."""
+        skipped, unread = self.report.skipped, 0
         for watcher in self._watchers:
             watcher.known(batch)
         for kind, count in batch.totals().items():
             self._planned += count
             reason = _SKIPPED.get(kind & 7)
             if reason is None:
-                self._unread += count
+                unread += count
             else:
                 skipped[reason] = skipped.get(reason, 0) + count
             if kind & SEG_MARK:
                 self._listed += count
-        self._advance(self._start)
+        return unread
 
     def _advance(self, reached: int) -> None:
         """Everything up to ``reached`` is settled, and also as much as was planned and is not still to be read."""
@@ -205,12 +234,22 @@ class Comparison:
         self._bad_parts.append(self._bad.finish())
         report.unreadable = Extents(e for part in self._bad_parts for e in part)
         for index, (side, device) in enumerate(((report.source, self._source), (report.target, self._target))):
-            for reader in readers:
-                for path, count in reader.bytes_read(index).items():
-                    side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
+            for path, count in _paths(readers, index).items():
+                side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
             side.note = _note_path(device, side, max(reader.direct_errno(index) for reader in readers))
+        if self._keeper is not None:
+            self._keeper.end()
         for reader in readers:
             reader.close()
+
+
+def _paths(readers: list[Any], side: int) -> dict[str, int]:
+    """Bytes of a side that were read so far, by path."""
+    found: dict[str, int] = {}
+    for reader in readers:
+        for path, count in reader.bytes_read(side).items():
+            found[path] = found.get(path, 0) + count
+    return found
 
 
 def check_unchanged(*devices: Any, warnings: list[str]) -> None:

@@ -10,13 +10,15 @@ from blockdiff.engine.digest import add_facts, choose_digests
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import plan_compare
 from blockdiff.engine.progress import RateLimit
-from blockdiff.engine.stream import concatenate
+from blockdiff.engine.stream import clip, concatenate
 from blockdiff.errors import InvalidInput
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from blockdiff.engine.checkpoint.keeper import Keeper
+    from blockdiff.engine.checkpoint.keeping import Keeping
     from blockdiff.engine.compare import Watcher
     from blockdiff.engine.device import Device
     from blockdiff.engine.digest import DigestDevice
@@ -34,8 +36,11 @@ class Verification:
     devices of different sizes: ``strict`` reports the part beyond the smaller as different, ``min`` compares the
     common part only. ``only`` limits the work to these ranges. ``method``: ``content`` reads all but holes,
     ``osd-checksum`` compares digests that a storage computes and reads only what they do not prove, ``auto`` does so
-    where it can. ``watchers`` are told what was settled. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    where it can. ``watchers`` are told what was settled. ``checkpoint``: what is settled is kept there, and
+    what it has is not read again. Raises InvalidInput, DeviceError, UnsupportedOperation.
     """
+
+    _keeper: Keeper | None = None
 
     def __init__(
         self,
@@ -55,12 +60,22 @@ class Verification:
         command: str = "verify",
         eager: bool = False,
         watchers: Sequence[Watcher] = (),
+        checkpoint: Keeping | None = None,
     ) -> None:
         if size not in (*SIZE_POLICIES, _IGNORE):
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
         self._options = options or ReadOptions()
         self._source, self._target, self._first, self._size = source, target, first, size
         refuse_same(source, target)
+
+        def begin(start: int, end: int, method: str) -> int:
+            asked = {"size_policy": size, "strict": strict, "method": method}
+            if checkpoint is not None:
+                self._keeper = checkpoint.keeper(
+                    source, target, start, end, command=command, only=only, options=self._options, asked=asked
+                )
+            return start if self._keeper is None else self._keeper.start
+
         sight = outlook(
             source,
             target,
@@ -71,12 +86,15 @@ class Verification:
             length=length,
             only=only,
             shared=shared,
+            begin=begin,
         )
         digests, plan = sight.digests, sight.plan
         limit = RateLimit(self._options.rate) if self._options.rate else None
         self._digests = None
         if digests is not None:
             self._digests = digests.digest_plan(source, target, plan, options=self._options, limit=limit)
+            if self._keeper is not None:
+                self._keeper.watch(self._digests)
         self._comparison = Comparison(
             source,
             target,
@@ -91,6 +109,7 @@ class Verification:
             progress=progress,
             limit=limit,
             watchers=watchers,
+            keeper=self._keeper,
         )
         self.report: VerifyReport = self._comparison.report
         self.report.size_policy = size
@@ -105,6 +124,8 @@ class Verification:
             if self._digests is not None:
                 self._digests.close()
                 add_facts(self.report, self._digests)
+                if self._keeper is not None:
+                    self.report.extra.update(self._keeper.facts(self._digests.facts()))
 
     def _differences(self) -> Iterator[Extents]:
         report = self.report
@@ -163,15 +184,21 @@ def outlook(
     length: int | None = None,
     only: Iterable[Extents] | None = None,
     shared: bool = True,
+    begin: Callable[[int, int, str], int] | None = None,
 ) -> Outlook:
-    """What a Verification with these arguments would do, known from metadata alone. Raises what it would raise."""
+    """What a Verification with these arguments would do, known from metadata alone. Raises what it would raise.
+
+    ``begin``, asked with start, end and the method of digests or "content", says where the plan begins.
+    """
     start, end = span(offset, length, source, target)
     digests, refusal = choose_digests(source, target, method, strict=strict)
-    how, ranges = shared_ranges(source, target, start, end) if shared and not strict else ("content", ())
+    at = start if begin is None else begin(start, end, "content" if digests is None else digests.digest_method)
+    granule = max(start, at - at % options.granularity)  # which a list may have cut
+    how, ranges = shared_ranges(source, target, granule, end) if shared and not strict else ("content", ())
     plan = plan_compare(
         source,
         target,
-        start,
+        granule,
         end,
         granularity=options.granularity,
         shared=ranges,
@@ -179,6 +206,7 @@ def outlook(
         strict=strict,
         digests=digests is not None,
     )
+    plan = plan if granule == at else clip(plan, at, end)
     return Outlook(start, end, how if digests is None else digests.digest_method, digests, refusal, plan)
 
 

@@ -53,6 +53,11 @@ class StreamFile:
             return f"{self.name} was modified meanwhile"
         return ""
 
+    @property
+    def status(self) -> os.stat_result:
+        """The file as it was when it was opened."""
+        return self._status
+
     def close(self) -> None:
         self._file.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from blockdiff._fast import Extents, Merge, combine_table
 from blockdiff.errors import DeviceError, InvalidInput, ShortRead
@@ -92,6 +92,12 @@ class OverlayDevice:
         told = [of_base() if of_base is not None else ""]
         told += [file.changes() for file in self._chain.files] if self._chain is not None else []
         return "; ".join(filter(None, told))
+
+    def evidence(self) -> dict[str, Any]:
+        """What tells the base, and the files of the diffs, from others: for checkpoints."""
+        from blockdiff.exportdiff.evidence import overlay_evidence
+
+        return overlay_evidence(self._base, self._chain)
 
     def in_use(self) -> str:
         """Who else uses the base, in words."""

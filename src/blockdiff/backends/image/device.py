@@ -92,6 +92,12 @@ class ImageDevice(NbdDevice):
         """What happened to the files since they were opened, in words."""
         return self.image.changes() if self.image is not None else ""
 
+    def evidence(self) -> dict[str, Any]:
+        """What tells the image, and the content of its files, from others: for checkpoints."""
+        from blockdiff.backends.image.evidence import image_evidence
+
+        return image_evidence(self)
+
     def in_use(self) -> str:
         """A warning where somebody may be writing to it."""
         return "it was opened with --force-share" if self.address.force_share else ""

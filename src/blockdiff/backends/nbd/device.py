@@ -95,6 +95,11 @@ class NbdDevice(Sharing["Session"]):
         times = "once" if count == 1 else f"{count} times"
         return f"its connection was lost and made again {times}, to an export of the same size"
 
+    def evidence(self) -> dict[str, Any]:
+        """What tells the export from others, for checkpoints: its address. Of its content NBD tells nothing."""
+        _, host, port, export = self.identity
+        return {"who": {"server": f"{host}:{port}" if port else host, "export": export}}
+
     def explain(self, code: int) -> str:
         """What the server or the connection said about an error; empty where the system's words must do."""
         said = "" if self._handle is None else self._handle.held.explain(code)

@@ -104,6 +104,12 @@ class RbdDevice(Writing):
         new = [who for who in self.users() if who not in self._users_then]
         return f"it was {' and '.join(new)} meanwhile" if new else ""
 
+    def evidence(self) -> dict[str, Any]:
+        """What tells the image at its point in time from all others: for checkpoints. A snapshot never changes."""
+        fsid, pool, namespace, image = self.image_identity
+        who = {"cluster": fsid, "pool": pool, "namespace": namespace, "image": image, "snapshot": self.snapshot_id}
+        return {"who": who, **({"told_by": "being a snapshot", "sure": "always"} if self.snap is not None else {})}
+
     def _size_now(self) -> int:
         opened, number = self.opened, self.facts["id"]
         if number:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ASPECTS: tuple[str, ...] = (
+    "checkpoint",
     "sampling",
     "recheck",
     "blockmap",

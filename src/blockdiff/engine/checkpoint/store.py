@@ -1,0 +1,236 @@
+"""Keeps a checkpoint in its file: always a whole one, the old one or the new one, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from blockdiff.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from blockdiff.engine.checkpoint.form import State
+    from blockdiff.engine.checkpoint.log import Log
+
+EVERY = 5.0
+COST = 20  # a save may take this part of the time, at most
+
+
+class Checkpoint:
+    """A checkpoint in ``path``, saved ``every`` so many seconds. With ``keep`` it stays when all is done.
+
+    ``begin`` takes up what is there; ``save`` writes a state; ``close`` ends its use. Beside it, where there is much to
+    keep, is ``path``.data. Only one run at a time can have it. Raises InvalidInput.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every: float = EVERY, keep: bool = False) -> None:
+        self.path, self.keep, self._every = os.fspath(path), keep, every
+        self.trouble = ""
+        self.state: State | None = None
+        self.id = ""
+        self.done = False
+        self._lock = -1
+        self._cost = 0.0
+        self._next = 0.0
+        self._log: Log | None = None
+
+    @property
+    def name(self) -> str:
+        """The path as text."""
+        return os.fsdecode(self.path)
+
+    @property
+    def log(self) -> Log:
+        """The file beside it; after ``begin``."""
+        assert self._log is not None, "begin() makes it"
+        return self._log
+
+    def begin(self, job: dict[str, Any]) -> State | None:
+        """The state to go on from, None where there is none yet. InvalidInput: it is of another job, or damaged."""
+        from blockdiff.engine.checkpoint.form import decode
+        from blockdiff.engine.checkpoint.job import refuse_other
+        from blockdiff.engine.checkpoint.log import Log
+
+        data = self._locked()
+        self._refuse_other_part()
+        self._schedule()
+        state = None if data is None else decode(data, self.name)
+        if state is not None:
+            then = {"blockdiff": state.program, "byte_order": state.byte_order}
+            refuse_other(self.name, then | state.job, _here() | job)
+        number = state.id if state is not None else os.urandom(8).hex()
+        log = Log(self.name + ".data", number)
+        log.refuse_other()
+        if state is not None:
+            log.take_up(state.log)
+        self._log, self.id, self.state = log, number, state
+        return state
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return not self.trouble and time.monotonic() >= self._next
+
+    def save(self, state: State) -> None:
+        """Makes it the state in the file, on stable storage; where that fails, ``trouble`` says why from then on."""
+        self.state = state
+        if self.trouble:
+            return
+        began = time.monotonic()
+        try:
+            self._write(state)
+        except OSError as error:
+            self.trouble = os.strerror(error.errno or 0)
+        self._cost = time.monotonic() - began
+        self._schedule()
+
+    def _schedule(self) -> None:
+        self._next = time.monotonic() + max(self._every, COST * self._cost if self._every else 0)
+
+    def _write(self, state: State) -> None:
+        from blockdiff.engine.checkpoint.form import encode
+
+        self.log.sync()
+        part = self.name + ".part"
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            _lock(fd)
+            data = memoryview(encode(state))
+            while data:
+                data = data[os.write(fd, data) :]
+            os.fsync(fd)
+            os.rename(part, self.path)
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+            raise
+        old, self._lock = self._lock, fd
+        if old >= 0:
+            os.close(old)
+        _sync_directory(self.path)
+
+    def _locked(self) -> bytes | None:
+        """What is in the file, which is ours alone from now on; None where there is none."""
+        for _ in range(100):
+            try:
+                fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            except FileNotFoundError:
+                self._new()
+                return None
+            except OSError as error:
+                raise InvalidInput(
+                    f"cannot open the checkpoint {self.name}: {os.strerror(error.errno or 0)}"
+                ) from error
+            if not _lock(fd):
+                os.close(fd)
+                break
+            if _is_still(fd, self.path):
+                self._lock = fd
+                return self._read(fd)
+            os.close(fd)  # it was replaced meanwhile
+        raise InvalidInput(
+            f"the checkpoint {self.name} is in use by another run: wait until that has ended, or name another file"
+        )
+
+    def _read(self, fd: int) -> bytes:
+        import stat
+
+        from blockdiff.engine.checkpoint.form import MAX_SIZE, damaged
+
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidInput(f"{self.name} is no file: a checkpoint is one; name another")
+        if status.st_size > MAX_SIZE:
+            raise damaged(self.name, f"it has {status.st_size} bytes")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+
+    def _new(self) -> None:
+        """A checkpoint that cannot be written is told now, not after hours."""
+        try:
+            self._refuse_other_part()
+            os.close(os.open(self.name + ".part", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+            os.unlink(self.name + ".part")
+            _sync_directory(self.path)
+        except OSError as error:
+            raise InvalidInput(f"cannot make the checkpoint {self.name}: {os.strerror(error.errno or 0)}") from error
+
+    def _refuse_other_part(self) -> None:
+        """The name under which a new state is written must not be somebody else's."""
+        from blockdiff.engine.checkpoint.form import MAGIC
+
+        part = self.name + ".part"
+        try:
+            with open(part, "rb", buffering=0) as file:
+                start = file.read(len(MAGIC))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InvalidInput(f"cannot open {part}: {os.strerror(error.errno or 0)}") from error
+        if not MAGIC.startswith(start):
+            raise InvalidInput(f"{part} is there and not blockdiff's: name another checkpoint")
+
+    def close(self) -> None:
+        """Ends its use. When ``done`` it is removed, unless it is to be kept."""
+        remove = self.done and not self.keep
+        if remove and self._lock >= 0 and _is_still(self._lock, self.path):
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+                _sync_directory(self.path)
+        if self._log is not None:
+            self._log.close(remove=remove)
+            self._log = None
+        fd, self._lock = self._lock, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+@functools.cache
+def program() -> str:
+    """The version of blockdiff."""
+    from importlib.metadata import version
+
+    return version("blockdiff")
+
+
+def _here() -> dict[str, Any]:
+    import sys
+
+    return {"blockdiff": program(), "byte_order": sys.byteorder}
+
+
+def _lock(fd: int) -> bool:
+    """Whether the file is ours alone; a file system without locks cannot tell."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_still(fd: int, path: str) -> bool:
+    try:
+        now = os.stat(path)
+    except OSError:
+        return False
+    then = os.fstat(fd)
+    return (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+
+
+def _sync_directory(path: str) -> None:
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        import errno
+
+        if error.errno != errno.EINVAL:  # some file systems have nothing to do
+            raise
+    finally:
+        os.close(fd)
