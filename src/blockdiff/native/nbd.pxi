@@ -57,6 +57,7 @@ cdef extern from "nbdio.h" nogil:
     void *bd_nbd_read(void *device, unsigned char *buf, int64_t offset, int64_t length, int *err)
     void *bd_nbd_write(void *device, const unsigned char *buf, int64_t offset, int64_t length, int *err)
     void *bd_nbd_zero_with(void *device, int64_t offset, int64_t length, int flags, int *err)
+    void *bd_nbd_trim(bd_nbd *b, int64_t offset, int64_t length, int *err)
     void *bd_nbd_flush(bd_nbd *b, int *err)
     void *bd_nbd_status(bd_nbd *b, uint32_t context, int mode, int64_t offset, int64_t length, bd_vec *out,
                         int64_t *end, int *err)
@@ -460,6 +461,15 @@ cdef class Session:
         self._open()
         with nogil:
             token = bd_nbd_zero_with(self.nbd, offset, length, flags, &err)
+        self._finish(token, err)
+
+    def trim(self, int64_t offset, int64_t length):
+        """Gives the whole blocks of a range back: they may read as anything then."""
+        cdef void *token
+        cdef int err = 0
+        self._open()
+        with nogil:
+            token = bd_nbd_trim(self.nbd, offset, length, &err)
         self._finish(token, err)
 
     def flush(self):

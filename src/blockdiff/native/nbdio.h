@@ -322,7 +322,8 @@ static void *bd_token_send(bd_nbd *b, bd_token *t, int rc, int *err)
     if (rc == 0 && b->broken)
         rc = -b->broken;
     for (int i = 0; i < t->count && rc == 0; i++) {
-        if (t->parts[i]->type == NBD_WRITE || t->parts[i]->type == NBD_WRITE_ZEROES)
+        int type = t->parts[i]->type;
+        if (type == NBD_WRITE || type == NBD_WRITE_ZEROES || type == NBD_TRIM)
             __atomic_add_fetch(&b->writes, 1, __ATOMIC_SEQ_CST);
         rc = bd_nbd_put(b, t->parts[i]);
         if (rc == -ECONNRESET && !b->broken) { /* all are gone: whoever waits makes a new one */
@@ -458,25 +459,36 @@ static void *bd_nbd_write(void *device, const unsigned char *buf, int64_t offset
     return bd_nbd_write_blocks(b, buf + (lo - offset), lo, hi - lo, err);
 }
 
+/* One command without data for a range, in as many requests as it takes; rc < 0: it has failed already. */
+static void *bd_nbd_command(bd_nbd *b, int type, int flags, int64_t lo, int64_t hi, int rc, int *err)
+{
+    bd_token *t = bd_token_new((hi > lo ? hi - lo : 0) / BD_NBD_ZEROES + 2);
+    if (!t) {
+        *err = ENOMEM;
+        return NULL;
+    }
+    for (int64_t stop; rc == 0 && lo < hi; lo = stop) {
+        stop = bd_next_multiple(lo, BD_NBD_ZEROES);
+        stop = stop > hi ? hi : stop;
+        if (!bd_token_add(t, type, flags | bd_nbd_fua(b), lo, stop - lo, NULL))
+            rc = -ENOMEM;
+    }
+    return bd_token_send(b, t, rc, err);
+}
+
 static void *bd_nbd_zero_with(void *device, int64_t offset, int64_t length, int flags, int *err)
 {
     bd_nbd *b = (bd_nbd *)device;
     int64_t lo = offset, hi = offset + length;
     int rc = b->flags & NBD_HAS_ZEROES ? bd_nbd_edges(b, NULL, &lo, &hi) : -EOPNOTSUPP;
-    bd_token *t = bd_token_new(length / BD_NBD_ZEROES + 2);
-    if (!t)
-        rc = -ENOMEM;
-    for (int64_t stop; rc == 0 && lo < hi; lo = stop) {
-        stop = bd_next_multiple(lo, BD_NBD_ZEROES);
-        stop = stop > hi ? hi : stop;
-        if (!bd_token_add(t, NBD_WRITE_ZEROES, flags | bd_nbd_fua(b), lo, stop - lo, NULL))
-            rc = -ENOMEM;
-    }
-    if (!t) {
-        *err = ENOMEM;
-        return NULL;
-    }
-    return bd_token_send(b, t, rc, err);
+    return bd_nbd_command(b, NBD_WRITE_ZEROES, flags, lo, hi, rc, err);
+}
+
+/* Gives the whole blocks of a range back to the server: they may read as anything then. */
+static void *bd_nbd_trim(bd_nbd *b, int64_t offset, int64_t length, int *err)
+{
+    int64_t lo = bd_up(offset, b->block), end = offset + length, hi = end == b->size ? end : end - end % b->block;
+    return bd_nbd_command(b, NBD_TRIM, 0, lo, hi, 0, err);
 }
 
 static void *bd_nbd_zero(void *device, int64_t offset, int64_t length, int *err)

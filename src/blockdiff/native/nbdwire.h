@@ -12,7 +12,7 @@
 #define NBD_STRUCTURED_REPLY 0x668e33efu
 #define NBD_EXTENDED_REPLY 0x6e8a278cu
 
-enum { NBD_READ = 0, NBD_WRITE = 1, NBD_DISC = 2, NBD_FLUSH = 3, NBD_WRITE_ZEROES = 6, NBD_BLOCK_STATUS = 7 };
+enum { NBD_READ = 0, NBD_WRITE = 1, NBD_DISC = 2, NBD_FLUSH = 3, NBD_TRIM = 4, NBD_WRITE_ZEROES = 6, NBD_BLOCK_STATUS = 7 };
 enum { NBD_FUA = 1, NBD_NO_HOLE = 2 };                        /* flags of a request */
 enum { NBD_HAS_FLUSH = 4, NBD_HAS_FUA = 8, NBD_HAS_ZEROES = 64 }; /* flags of an export */
 enum { NBD_DONE = 1 };                                        /* flag of a chunk */

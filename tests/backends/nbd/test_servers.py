@@ -120,6 +120,17 @@ def test_copy_to_an_export(nbd, image, tmp_path, kind, mode):
     assert target.read_bytes() == image.read_bytes() + rest
 
 
+def test_a_server_that_can_only_trim_gives_its_space_back(nbd, image, tmp_path):
+    target, log = tmp_path / "target.img", tmp_path / "nbdkit.log"
+    target.write_bytes(random.Random(6).randbytes(24 * MIB))
+    url = nbd.nbdkit("file", target, f"logfile={log}", filters=["log", "nozero"]).uri()
+    blockdiff("copy", image, url, expect=0)
+    assert target.read_bytes() == image.read_bytes()
+    assert target.stat().st_blocks * 512 < 24 * MIB
+    assert " Trim " in log.read_text()
+    assert " Zero " not in log.read_text()
+
+
 def test_copy_to_blocks_of_4k(nbd, tmp_path):
     """A server that refuses parts of blocks, and a source of no whole number of them."""
     source, target = tmp_path / "source", tmp_path / "target"

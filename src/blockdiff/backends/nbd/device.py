@@ -11,6 +11,7 @@ from blockdiff.backends.nbd.opening import Opening, message
 from blockdiff.engine.plan import whole
 from blockdiff.engine.sharing import Handle, Sharing
 from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
+from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,9 +181,30 @@ class NbdDevice(Sharing["Session"]):
         except NbdError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise self._failed(error, "zero", offset, length) from error
-            nothing = bytes(min(length, ZERO_STEP))
-            for at in range(offset, offset + length, ZERO_STEP):
-                self.pwrite(memoryview(nothing)[: min(ZERO_STEP, offset + length - at)], at)
+            for rest in self._trimmed(offset, length) if punch else [(offset, length)]:
+                self._write_zeroes(*rest)
+
+    def _write_zeroes(self, offset: int, length: int) -> None:
+        nothing = memoryview(bytes(min(length, ZERO_STEP)))
+        for at in range(offset, offset + length, ZERO_STEP):
+            self.pwrite(nothing[: min(ZERO_STEP, offset + length - at)], at)
+
+    def _trimmed(self, offset: int, length: int) -> list[tuple[int, int]]:
+        """Trims the range where that is possible; what of it the server does not say to read as zeroes since then."""
+        from blockdiff._nbd import NbdError
+        from blockdiff.backends.nbd.negotiate import FLUSH, TRIM
+
+        # without a flush what another connection is told might be of the time before
+        if self._context is None or self.export.flags & (FLUSH | TRIM) != FLUSH | TRIM:
+            return [(offset, length)]
+        try:
+            self.session.trim(offset, length)
+            self.session.flush()
+        except NbdError as error:
+            if self.session.broken:
+                raise self._failed(error, "trim", offset, length) from error
+            return [(offset, length)]
+        return [(e.offset, e.length) for part in self.extents(offset, length) for e in part.only(Kind.DATA)]
 
     def flush(self) -> None:
         """Returns when everything written is on stable storage, as far as the server can tell."""
