@@ -44,6 +44,7 @@ PARSE = "reading 1 M extents from json"
 UNION = "union of two sets of 1 M extents"
 INTERSECT = "intersect of two sets of 1 M extents"
 SUBTRACT = "subtract of two sets of 1 M extents"
+CONVERT_LIST = "converting 1 M extents from json to rbd"
 RULES_NEXT = "next ticks of 100 000 rules of all languages"
 RULES_DUE = "what is due now of 100 000 rules of all languages"
 RULES_STANDSTILL = "the same after a standstill of 30 days"
@@ -106,6 +107,7 @@ TARGETS = (
     Target(UNION, "milliseconds", "", 50.0),
     Target(INTERSECT, "milliseconds", "", 50.0),
     Target(SUBTRACT, "milliseconds", "", 50.0),
+    Target(CONVERT_LIST, "seconds", "", 0.5),
     Target(RULES_NEXT, "seconds", "", 1.0),
     Target(RULES_DUE, "seconds", "", 1.0),
     Target(RULES_CRON, "cpu", CRONSIM, 5.0),
@@ -141,6 +143,7 @@ def emit(name: str) -> str:
 ORDER = (
     *(hot(folios, workers) for folios in (SMALL, LARGE) for workers in (1, 2)),
     *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
+    CONVERT_LIST,
     *SCHEDULES,
     *RBD,
     *IMAGE,

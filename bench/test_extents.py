@@ -1,7 +1,10 @@
-"""The algebra of two sets of 1 M extents, checked against NumPy's sums over the same blocks."""
+"""The algebra of two sets of 1 M extents, checked against NumPy's sums over the same blocks; and their conversion."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +12,11 @@ import pytest
 
 from bench import runner, targets
 from bench.peers import expect
-from bench.runner import Call
+from bench.runner import Call, Command, Outcome
+from bench.setting import program
 from blockdiff._fast import Extents
+from blockdiff.emitters import make_emitter
+from blockdiff.record import BlockMetadataType, Record
 
 if TYPE_CHECKING:
     from bench.result import Racer, Result
@@ -74,3 +80,23 @@ def starts(made: np.ndarray, covered: np.ndarray) -> np.ndarray:
     """The offsets again, those of blocks that are not covered made negative."""
     offsets = made["offset"]
     return np.where(covered[offsets // BLOCK], offsets, -1)
+
+
+def test_convert(race: Racer, found: Result, sets: Sets, tmp_path: Path) -> None:
+    """The whole commands."""
+    path = tmp_path / "list.json"
+    with path.open("wb") as file:
+        emitter = make_emitter("json", file)
+        emitter.record(1, Record(BlockMetadataType.VARIABLE_LENGTH, sets.a.end, sets.a))
+        emitter.done(1)
+    array = np.asarray(sets.a)
+    wanted = list(zip(array["offset"].tolist(), array["length"].tolist(), strict=True))
+
+    def check(outcome: Outcome) -> None:
+        expect(outcome.codes, (0,), "exit code")
+        expect([(e["offset"], e["length"]) for e in json.loads(outcome.stdout)] == wanted, True, "the same extents")
+
+    ours = Command("blockdiff", [*program(), "extents", "convert", "-q", "-o", "rbd", str(path)], check)
+    loop = Command("msgspec", [sys.executable, str(Path(__file__).with_name("extent_loop.py")), str(path)], check)
+    contest = race(targets.CONVERT_LIST, ours, [loop])
+    found.add(targets.CONVERT_LIST, "seconds", contest.cost("blockdiff", "cpu"))

@@ -6,7 +6,9 @@ import stat
 
 import pytest
 
-from tests.fixtures.cli import blockdiff, within
+from blockdiff._fast import Extents, Template, format_extents
+from tests.cli.test_resources import peak
+from tests.fixtures.cli import COMMAND, blockdiff, within
 from tests.fixtures.nbd import run
 from tests.fixtures.rbd import rbd_diff
 from tests.fixtures.schemas import obeys
@@ -295,6 +297,35 @@ def test_the_thin_delta_that_may_be_wrong_is_told_of():
     text = thin().replace("<superblock", '<superblock version="2"')
     assert "before 1.0.6 can call blocks the same that changed" in convert(text, "json").stderr
     assert "1.0.6" not in convert(thin(), "json").stderr
+
+
+def long_list(path, count):
+    """Lines of differences, every second block."""
+    with path.open("wb") as file:
+        template = Template((b'{"offset":', b',"length":', b',"class":"data"}\n'))
+        for start in range(0, count, 50_000):
+            numbers = range(start, min(count, start + 50_000))
+            format_extents(Extents([(at * 8192, 4096) for at in numbers]), template, file.write)
+    return path
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("union",),
+        pytest.param(("convert",), marks=pytest.mark.slow),
+        pytest.param(("stat",), marks=pytest.mark.slow),
+        pytest.param(("align", "--granularity", "64K"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_memory_does_not_grow_with_the_list(tmp_path, words):
+    few, many = (
+        peak(*COMMAND, "extents", *words, long_list(tmp_path / str(count), count)) for count in (70_000, 700_000)
+    )
+    assert few[0] == many[0] == 0
+    assert many[1] - few[1] < 8 << 10, f"{few[1]} KiB of 70 000, {many[1]} KiB of 700 000"
 
 
 # ---- stat ----
