@@ -37,14 +37,16 @@ def side(device: Device, root: dict[str, Any] | None, why_not: str) -> dict[str,
 
 
 def result(report: VerifyReport, error: BaseException | None) -> str:
-    """How it came out, in one word of the predicate's; ``incomplete``: nothing was found, and not all was looked at."""
+    """How it came out, in one word of the predicate's (docs/receipts.md)."""
     if error is not None:
         return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if report.unreadable_bytes:
         return "unreadable"
     if report.identical:
         return "identical"
-    return "different" if report.difference_count else "incomplete"
+    if report.difference_count:
+        return "different"
+    return "transient" if report.extra.get("recheck", {}).get("verdict") == "transient" else "incomplete"
 
 
 def told(report: VerifyReport, error: BaseException | None) -> dict[str, Any]:

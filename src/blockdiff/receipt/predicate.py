@@ -11,7 +11,7 @@ import msgspec
 
 from blockdiff.receipt.statement import DIFFERENCES, root_key
 
-Result = Literal["identical", "different", "unreadable", "incomplete", "failed", "interrupted"]
+Result = Literal["identical", "different", "unreadable", "transient", "incomplete", "failed", "interrupted"]
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Moment = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
@@ -159,6 +159,8 @@ class Predicate(msgspec.Struct):
             return f"the result is {self.result} and the report's error is {report.error!a}"
         if self.result == "different" and not found.count:
             return "it calls different what has no difference"
+        if self.result in ("transient", "incomplete") and (found.count or report.unreadable_bytes):
+            return f"the result is {self.result}, and there are differences or unreadable bytes"
         return ""
 
     def _of_sides(self) -> str:

@@ -53,11 +53,16 @@ def _verdict(predicate: Predicate) -> str:
         "identical": f"identical: {report.length - report.left_out:,} bytes{_scope(predicate)}",
         "different": f"DIFFERENT: {differing}",
         "unreadable": f"UNREADABLE: {report.unreadable_bytes:,} bytes could not be read; {differing}",
-        "incomplete": "INCOMPLETE: no difference was found, and not everything was compared",
+        "transient": "TRANSIENT: what differed was equal when it was read again, which does not prove it identical",
+        "incomplete": f"INCOMPLETE: no difference was found, and {_looked_at(predicate)} was compared",
         "failed": f"FAILED: {report.error}; until then {differing}",
         "interrupted": f"INTERRUPTED: until then {differing}",
     }
     return words[predicate.result]
+
+
+def _looked_at(predicate: Predicate) -> str:
+    return "not everything" if predicate.report.sample is None else "only a sample"
 
 
 def _scope(predicate: Predicate) -> str:
