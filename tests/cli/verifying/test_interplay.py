@@ -1,0 +1,154 @@
+"""Every two things that verify also does go together, or are refused with exit code 2 before anything is read.
+
+What goes together keeps its word: the report has what each adds, the exit code is that of the result, the receipt holds
+and says it too, and the metrics are of the same run.
+"""
+
+import itertools
+import json
+import os
+
+import pytest
+
+from blockdiff.cli.verifying import ASPECTS
+from blockdiff.cli.verifying.aspect import _modules
+from tests.fixtures.cli import within
+from tests.fixtures.schemas import obeys
+
+BLOCK = 4096
+SIZE = 40 * BLOCK + 7
+
+# what asks for each, the key that it adds to the report, and the modules of blockdiff.cli.verifying that it is of
+ALSO = {
+    "sample": (("--sample", "50%", "--seed", "x", "--sample-block", "4K"), "sample", "sampling"),
+    "confidence": (("--confidence", "99%", "--corruption", "10%", "--sample-block", "4K"), "sample", "sampling"),
+    "recheck": (("--recheck", "0"), "recheck", "recheck"),
+    "receipt": (("--receipt", "also.json"), "receipt", "receipt"),
+    "metrics": (("--metrics", "also.prom"), None, "metrics"),
+}
+# how the comparison itself may be asked for
+PLAIN = {
+    "first": ("--first",),
+    "max-differences": ("--max-differences", "1"),
+    "extents": ("--extents", "list.json"),
+    "window": ("--offset", "8192", "--length", "40960"),
+    "strict": ("--strict",),
+    "min": ("--size", "min"),
+    "keep-going": ("--keep-going",),
+    "direct": ("--read", "direct"),
+    "content": ("--method", "content"),
+    "jsonl": ("-o", "jsonl"),
+    "human": ("-o", "human"),
+    "quiet": ("-q", "-o", "human"),
+}
+REFUSED = {
+    ("confidence", "sample"),
+    ("first", "recheck"),
+}
+PAIRS = [*itertools.combinations(sorted(ALSO), 2)]
+PAIRS += [
+    pytest.param(*pair, marks=pytest.mark.slow, id="-".join(pair)) for pair in itertools.product(sorted(ALSO), PLAIN)
+]
+
+
+@pytest.fixture
+def place(tmp_path):
+    content = bytearray(os.urandom(SIZE))
+    (tmp_path / "a").write_bytes(content)
+    (tmp_path / "same").write_bytes(content)
+    content[3 * BLOCK] ^= 1
+    content[10 * BLOCK : 30 * BLOCK] = os.urandom(20 * BLOCK)
+    (tmp_path / "b").write_bytes(content)
+    (tmp_path / "list.json").write_text(f'[{{"offset":0,"length":{20 * BLOCK}}}]')
+    return tmp_path
+
+
+def words_of(name):
+    return ALSO[name][0] if name in ALSO else PLAIN[name]
+
+
+def keys_of(*names):
+    return {ALSO[name][1] for name in names if name in ALSO} - {None}
+
+
+def run(place, target, *names):
+    """A verify with these, and with a receipt and metrics where none of them is that."""
+    words = [word for name in names for word in words_of(name)]
+    watch = [] if "receipt" in names else ["--receipt", "also.json"]
+    watch += [] if "metrics" in names else ["--metrics", "also.prom"]
+    output = [] if "-o" in words else ["-o", "json"]
+    return within("verify", *output, *words, *watch, "a", target, cwd=place)
+
+
+def report_of(done, names):
+    """The JSON report, None where the words are for people."""
+    if {"human", "quiet"} & set(names):
+        return None
+    if "jsonl" in names:
+        return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout)
+
+
+def metrics(place):
+    lines = (place / "also.prom").read_text().splitlines()
+    return {line.split("{")[0]: float(line.split()[-1]) for line in lines if line[0] != "#" and "reason" not in line}
+
+
+def judge(place, done, names, target):
+    """What was promised of a run that was not refused."""
+    assert done.returncode in (0, 1), done.stderr
+    receipt = json.loads(within("receipt", "check", "also.json", "-o", "json", cwd=place, expect=0).stdout)
+    said = receipt["receipt"]["report"]
+    assert said["identical"] is (receipt["result"] == "identical")
+    assert (receipt["result"] == "different") is (done.returncode == 1), receipt["result"]
+    if target == "b":
+        assert said["identical"] is False or said["length"] < SIZE or said["skipped"]
+    report = report_of(done, names)
+    if report is not None:
+        obeys({"differences": [], **report}, "report")
+        assert keys_of(*names) <= set(report)
+        assert {key: report[key] for key in said} == said
+    found = metrics(place)
+    assert found["blockdiff_verify_exit_code"] == done.returncode
+    assert found["blockdiff_verify_identical"] == said["identical"]
+    assert found["blockdiff_verify_mismatch_bytes"] == said["differing_bytes"]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_two_go_together_or_are_refused(one, other, place):
+    names = (one, other)
+    for target in ("same", "b"):
+        done = run(place, target, *names)
+        if tuple(sorted(names)) in REFUSED:
+            assert (done.returncode, done.stdout) == (2, ""), done.stdout
+            assert done.stderr.strip()
+            assert not (place / "also.json").exists()
+        else:
+            judge(place, done, names, target)
+            (place / "also.json").unlink()
+            (place / "also.prom").unlink()
+
+
+@pytest.mark.parametrize("name", ALSO)
+def test_a_whole_volume_is_identical_only_if_all_was_compared(name, place):
+    done = run(place, "same", name)
+    report = json.loads(done.stdout)
+    assert report["identical"] is ("sample" not in keys_of(name))
+
+
+def test_every_aspect_is_here():
+    """Who adds one adds it to the table, and learns what it goes with."""
+    assert {module for _, _, module in ALSO.values()} | {"blockmap"} == set(ASPECTS)
+    words = {word for words, _, _ in ALSO.values() for word in words}
+    for name, module in zip(ASPECTS, _modules(), strict=True):
+        options = {opt for option in module.OPTIONS for opt in names(option)}
+        assert name == "blockmap" or words & options, name
+
+
+def names(option):
+    """The names of an option, of the decorator that adds it."""
+
+    def command():
+        pass
+
+    return option(command).__click_params__[0].opts
