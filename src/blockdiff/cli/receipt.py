@@ -133,8 +133,7 @@ def _trust(checked: Checked) -> str:
 
 def _all_identical(checked: Checked) -> bool:
     """Whether both devices are proved to be identical, to the last byte."""
-    predicate = checked.receipt.predicate
-    return predicate.result == "identical" and predicate.is_whole
+    return checked.receipt.predicate.says_identical
 
 
 def _print(checked: Checked, output: str, signature: str) -> None:

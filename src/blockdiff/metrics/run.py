@@ -72,7 +72,7 @@ def text(run: Run, before: Past) -> bytes:
     labels = (("source", run.source), ("target", run.target))
     families = [_family(*_WRITTEN, labels, before.settled + run.settled)]
     for name, value, meaning in (
-        ("mismatch_bytes", run.mismatch, "Bytes that the last run found to differ."),
+        ("mismatch_bytes", run.mismatch, "Bytes that the last run found to differ, and did not repair."),
         ("unverified_bytes", run.unverified, "Bytes of the larger device of which the last run can say nothing."),
         ("duration_seconds", run.duration, "How long the last run took."),
         ("oldest_unverified_age_seconds", run.oldest, "Age of the byte in the ledger that waits longest."),

@@ -43,7 +43,7 @@ def result(report: VerifyReport, error: BaseException | None) -> str:
     if report.unreadable_bytes:
         return "unreadable"
     if report.identical:
-        return "identical"
+        return "repaired" if report.difference_count else "identical"
     if report.difference_count:
         return "different"
     return "transient" if report.extra.get("recheck", {}).get("verdict") == "transient" else "incomplete"

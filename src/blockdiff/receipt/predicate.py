@@ -11,7 +11,7 @@ import msgspec
 
 from blockdiff.receipt.statement import DIFFERENCES, root_key
 
-Result = Literal["identical", "different", "unreadable", "transient", "incomplete", "failed", "interrupted"]
+Result = Literal["identical", "repaired", "different", "unreadable", "transient", "incomplete", "failed", "interrupted"]
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Moment = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
@@ -80,6 +80,13 @@ class Skipped(msgspec.Struct):
     bytes: Bytes
 
 
+class Repair(msgspec.Struct):
+    """What a repair left different."""
+
+    planned: bool
+    remaining_ranges: Bytes
+
+
 class Report(msgspec.Struct):
     """What is relied on of the report that is in the receipt as it is (docs/schemas/summary.schema.json)."""
 
@@ -100,6 +107,7 @@ class Report(msgspec.Struct):
     warnings: list[str]
     error: str = ""
     sample: Any = None
+    repair: Repair | None = None
 
     @property
     def left_out(self) -> int:
@@ -130,6 +138,11 @@ class Predicate(msgspec.Struct):
     signer: Signer | None = None
 
     @property
+    def says_identical(self) -> bool:
+        """Whether all bytes of both devices are identical, perhaps since a repair."""
+        return self.report.identical and self.is_whole
+
+    @property
     def is_whole(self) -> bool:
         """Whether the result is about all bytes of both devices: no range, no list, no sample, sizes that agree."""
         report = self.report
@@ -149,12 +162,23 @@ class Predicate(msgspec.Struct):
             return "the differences are not those of the report"
         if (found.count == 0) is not (found.sha256 == EMPTY) or (found.count == 0) is not (found.bytes == 0):
             return "the count of differences and their digest do not go together"
-        if (self.result == "identical") is not report.identical:
+        if (self.result in ("identical", "repaired")) is not report.identical:
             return f"the result is {self.result} and the report says identical: {str(report.identical).lower()}"
-        if report.identical and (found.count or report.unreadable_bytes or report.error or not report.complete):
-            return "it calls identical what was different, unreadable or not finished"
+        if report.identical and (report.unreadable_bytes or report.error or not report.complete):
+            return "it calls identical what was unreadable or not finished"
         if report.identical and report.sample is not None:
             return "it calls identical what was a sample"
+        if self.result == "identical" and found.count:
+            return "it calls identical what was different"
+        repair = report.repair
+        if self.result == "repaired" and (
+            not found.count or repair is None or repair.planned or repair.remaining_ranges
+        ):
+            return "it calls repaired what was not"
+        return self._of_trouble()
+
+    def _of_trouble(self) -> str:
+        found, report = self.differences, self.report
         if (self.result in ("failed", "interrupted")) is not bool(report.error):
             return f"the result is {self.result} and the report's error is {report.error!a}"
         if self.result == "different" and not found.count:

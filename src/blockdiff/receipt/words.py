@@ -49,8 +49,10 @@ def _trust(checked: Checked, signature: str) -> str:
 def _verdict(predicate: Predicate) -> str:
     found, report = predicate.differences, predicate.report
     differing = f"{found.count:,} {'range' if found.count == 1 else 'ranges'}, {found.bytes:,} bytes differ"
+    identical = f"identical: {report.length - report.left_out:,} bytes{_scope(predicate)}"
     words = {
-        "identical": f"identical: {report.length - report.left_out:,} bytes{_scope(predicate)}",
+        "identical": identical,
+        "repaired": f"REPAIRED: {differing.replace('differ', 'differed')}; then {identical}",
         "different": f"DIFFERENT: {differing}",
         "unreadable": f"UNREADABLE: {report.unreadable_bytes:,} bytes could not be read; {differing}",
         "transient": "TRANSIENT: what differed was equal when it was read again, which does not prove it identical",

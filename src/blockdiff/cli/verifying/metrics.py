@@ -155,11 +155,19 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
         time.time(),
         identical=code == 0 and report.identical,
         settled=settled,
-        mismatch=report.differing_bytes,
+        mismatch=_mismatch(report),
         unverified=max(0, largest - settled),
         duration=duration,
         fallbacks=tuple(_fallbacks(report)),
     )
+
+
+def _mismatch(report: VerifyReport) -> int:
+    """Bytes that differ now: after a repair those that it left."""
+    repair = report.extra.get("repair", {})
+    if repair and not repair.get("planned"):
+        return int(repair.get("remaining_bytes", report.differing_bytes))
+    return report.differing_bytes
 
 
 def _fallbacks(report: VerifyReport) -> list[str]:
