@@ -167,6 +167,42 @@ def test_signed_nonsense_is_refused_too(name):
         check(sign(altered(path, value)), "r", [KEY.public])
 
 
+REPAIR = {"planned": False, "remaining_ranges": 0}
+DIGEST = {"count": 1, "bytes": 4096, "sha256": "ab" * 32}
+
+
+@pytest.mark.parametrize(
+    ("repair", "found", "holds"),
+    [
+        (REPAIR, DIGEST, True),
+        (REPAIR, None, False),
+        (None, DIGEST, False),
+        (REPAIR | {"planned": True}, DIGEST, False),
+        (REPAIR | {"remaining_ranges": 1}, DIGEST, False),
+    ],
+    ids=["done", "nothing found", "no repair", "planned only", "not all"],
+)
+def test_repaired(repair, found, holds):
+    found = found or predicate()["differences"]
+    report = predicate()["report"] | {"difference_count": found["count"], "differing_bytes": found["bytes"]}
+    report |= {"repair": repair} if repair else {}
+    data = issue(predicate(result="repaired", differences=found, report=report), KEY)
+    if holds:
+        assert check(data, "r", [KEY.public]).receipt.predicate.says_identical
+    else:
+        with pytest.raises(InvalidInput, match="it calls repaired what was not"):
+            check(data, "r", [KEY.public])
+
+
+@pytest.mark.parametrize("result", ["transient", "incomplete"])
+def test_results_that_found_nothing(result):
+    report = predicate()["report"] | {"identical": False}
+    assert check(issue(predicate(result=result, report=report), KEY), "r", [KEY.public])
+    report |= {"difference_count": 1, "differing_bytes": 4096}
+    with pytest.raises(InvalidInput, match=f"the result is {result}, and there are differences"):
+        check(issue(predicate(result=result, report=report, differences=DIGEST), KEY), "r", [KEY.public])
+
+
 def test_new_fields_are_ignored():
     for path in (("more",), (P, "more"), (P, "report", "more"), (P, "source", "more")):
         assert check(sign(altered(path, {"x": [1]})), "r", [KEY.public])

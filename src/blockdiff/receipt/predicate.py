@@ -86,6 +86,11 @@ class Repair(msgspec.Struct):
     planned: bool
     remaining_ranges: Bytes
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was done, and nothing is left."""
+        return not self.planned and not self.remaining_ranges
+
 
 class Report(msgspec.Struct):
     """What is relied on of the report that is in the receipt as it is (docs/schemas/summary.schema.json)."""
@@ -170,10 +175,7 @@ class Predicate(msgspec.Struct):
             return "it calls identical what was a sample"
         if self.result == "identical" and found.count:
             return "it calls identical what was different"
-        repair = report.repair
-        if self.result == "repaired" and (
-            not found.count or repair is None or repair.planned or repair.remaining_ranges
-        ):
+        if self.result == "repaired" and not (found.count and report.repair is not None and report.repair.whole):
             return "it calls repaired what was not"
         return self._of_trouble()
 
