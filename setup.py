@@ -21,10 +21,10 @@ if sanitize:
     link_args += flags
 
 
-def extension(name: str) -> Extension:
+def extension(name: str, *sources: str) -> Extension:
     return Extension(
         f"blockdiff.{name}",
-        [f"src/blockdiff/{name}.pyx"],
+        [f"src/blockdiff/{name}.pyx", *(f"src/blockdiff/native/{source}" for source in sources)],
         include_dirs=["src/blockdiff/native"],
         depends=[
             f"src/blockdiff/native/{part}"
@@ -39,7 +39,12 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("_fast"), extension("_rbd"), extension("_nbd")],
+        [
+            extension("_fast"),
+            extension("_rbd"),
+            extension("_nbd"),
+            extension("_hash", "xxh3_base.c", "xxh3_avx2.c", "xxh3_avx512.c"),
+        ],
         include_path=["src/blockdiff/native"],
         compiler_directives={
             "language_level": 3,

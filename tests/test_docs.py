@@ -75,7 +75,10 @@ def command_options(*names):
     }
 
 
-@pytest.mark.parametrize("name", ["verify", "diff", "map", "copy", "apply", "merge", "undo", "audit", "pairs"])
+WITH_PAGES = ["verify", "diff", "map", "copy", "apply", "merge", "undo", "digest", "audit", "pairs"]
+
+
+@pytest.mark.parametrize("name", WITH_PAGES)
 def test_pages_and_program_know_the_same_options(name):
     table = re.compile(r"^\| (`-.*?`) \|", re.MULTILINE)
     pages = [(DOCS / f"commands/{page}.md").read_text() for page in (name, "common")]
@@ -189,6 +192,9 @@ def made(tmp_path_factory):
     }.items():
         command = [*COMMAND, words[0], "-q", "-o", "export-diff", *words[1:]]
         (place / name).write_bytes(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)
+    for name, image in (("disk", "disk.img"), ("monday", "yesterday.img"), ("tuesday", "today.img")):
+        command = [*COMMAND, "digest", image, "-o", f"{name}.manifest"]
+        subprocess.run(command, cwd=place, check=True, capture_output=True)
     for name, image in (("here.json", "disk.img"), ("there.json", "a.img")):
         (place / name).write_text(json.dumps([{"name": "monday", "content": "x", "url": image}]))
     command = [*COMMAND, "pairs", "--json", "here.json", "there.json", "-o", "json"]
@@ -238,7 +244,7 @@ def test_command_lines_of_the_docs_run(line, images):
     assert done.returncode in (0, 1), done.stderr
 
 
-HELP = ["verify", "diff", "map", "copy", "apply", "merge", "audit", "pairs"]
+HELP = ["verify", "diff", "map", "copy", "apply", "merge", "digest", "audit", "pairs"]
 
 
 @pytest.mark.parametrize("name", HELP)

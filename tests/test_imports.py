@@ -30,7 +30,7 @@ LAYERS = (
             "sampling",
         ),
     ),
-    ("native", ("_fast", "_rbd", "_nbd")),
+    ("native", ("_fast", "_rbd", "_nbd", "_hash")),
     ("engine", ("engine", "api")),
     (
         "room",
@@ -130,7 +130,7 @@ def test_the_native_core_knows_only_the_core():
     text = "\n".join(
         path.read_text()
         for path in [
-            *(tree / f"{name}.pyx" for name in ("_fast", "_rbd", "_nbd")),
+            *(tree / f"{name}.pyx" for name in ("_fast", "_rbd", "_nbd", "_hash")),
             *sorted((tree / "native").glob("*.pxi")),
         ]
     )

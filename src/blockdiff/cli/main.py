@@ -30,6 +30,7 @@ COMMANDS = {
     "apply": "Apply export-diff streams to an image",
     "merge": "Join export-diff streams into one",
     "undo": "Give a device back the bytes that it had before a repair",
+    "digest": "Make the manifest of an image: digests of its blocks, to verify it by later",
     "audit": "Judge a list of changed blocks: what it missed, what it lists for nothing",
     "extents": "Combine, convert and measure lists of extents",
     "snapshot-metadata": "Ask Kubernetes what changed between snapshots, and check the answer",

@@ -71,16 +71,19 @@ def output_options(formats: tuple[str, ...], *, default: str = "human", names: t
     )
 
 
-def read_options(*, keep_going: bool = False, window: bool = True, sharing: bool = True) -> Decorator:
-    """--granularity, --read, --workers, --rate, and where they fit --offset, --length, --keep-going."""
+def read_options(
+    *, keep_going: bool = False, window: bool = True, sharing: bool = True, granularity: bool = True
+) -> Decorator:
+    """--read, --workers, --rate, and where they fit --granularity, --offset, --length, --keep-going."""
+    unit = click.option(
+        "--granularity",
+        type=Size(),
+        default="4K",
+        show_default=True,
+        help="Unit of reporting: a power of two from 512 to 1M.",
+    )
     options = [
-        click.option(
-            "--granularity",
-            type=Size(),
-            default="4K",
-            show_default=True,
-            help="Unit of reporting: a power of two from 512 to 1M.",
-        ),
+        *([unit] if granularity else []),
         click.option(
             "--read",
             "read_mode",

@@ -72,7 +72,9 @@ def _shown(text: str) -> str:
 
 
 def _wants_json(words: list[str]) -> bool:
-    """True when ``-o json`` or ``-o jsonl`` was asked for, in any spelling; parsing itself may have failed."""
+    """True when ``-o json``, ``-o jsonl`` or ``--json`` was asked for, in any spelling; parsing may have failed."""
+    if "--json" in words:
+        return True
     for word, following in itertools.pairwise([*words, ""]):
         name, equals, joined = word.partition("=")
         if name in _OUTPUT:

@@ -236,7 +236,7 @@ class Comparison:
         for index, (side, device) in enumerate(((report.source, self._source), (report.target, self._target))):
             for path, count in _paths(readers, index).items():
                 side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
-            side.note = _note_path(device, side, max(reader.direct_errno(index) for reader in readers))
+            side.note = note_path(device, side, max(reader.direct_errno(index) for reader in readers))
         if self._keeper is not None:
             self._keeper.end()
         for reader in readers:
@@ -264,7 +264,7 @@ def check_unchanged(*devices: Any, warnings: list[str]) -> None:
             warnings.append(text)
 
 
-def _note_path(device: Any, side: Side, refused: int) -> str:
+def note_path(device: Any, side: Side, refused: int) -> str:
     """Why a side was not read past the page cache, or why all of it, where somebody could have expected that."""
     if "buffered" not in side.bytes_by_path:
         return str(getattr(device, "map_note", ""))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from blockdiff.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from typing import Any
 
 READ_MODES = ("auto", "direct", "buffered", "mmap")
 MIN_GRANULARITY, MAX_GRANULARITY = 512, 1 << 20
@@ -44,6 +48,10 @@ class ReadOptions:
         self.keep_going, self.target_past_cache = keep_going, target_past_cache
         self.source_past_cache = source_past_cache
         self._check()
+
+    def copy(self, **changed: Any) -> ReadOptions:
+        """The same with some of them changed."""
+        return ReadOptions(**{**{name: getattr(self, name) for name in self.__slots__}, **changed})
 
     def _check(self) -> None:
         g = self.granularity

@@ -207,16 +207,18 @@ def make_reader(
     strict: bool = False,
     writer: WritableDevice | None = None,
     write_sparse: bool = False,
+    digester: _fast.Digester | None = None,
 ) -> Any:
     """A reader for one worker; devices that are not kernel-backed are cloned for it.
 
-    ``writer`` takes what SEG_COPY segments read; with ``write_sparse`` blocks of zeroes are punched there.
+    ``writer`` takes what SEG_COPY segments read; with ``write_sparse`` blocks of zeroes are punched there. With a
+    ``digester`` (native devices only) blocks are digested and not judged.
     """
     remote = any(has_driver(device) for device in (source, target, writer))
     sizes = (workers, options.granularity)
     chunk, depth, window = remote_shape(*sizes, source, target, writer) if remote else shape(*sizes)
     if remote and options.read in ("direct", "mmap"):
-        _refuse_read(options.read, source, target, writer)
+        refuse_read(options.read, source, target, writer)
     if is_native(source) and is_native(target) and is_native(writer):
         return _fast.Reader(
             _side(source, "past-cache" if options.source_past_cache else options.read),
@@ -230,14 +232,15 @@ def make_reader(
             write_fd=-1 if writer is None or has_driver(writer) else _descriptor(writer),
             writer=writer.driver() if has_driver(writer) else None,  # type: ignore[union-attr]
             write_sparse=write_sparse,
+            digester=digester,
         )
     if options.read in ("direct", "mmap"):
-        _refuse_read(options.read, source, target, writer)
+        refuse_read(options.read, source, target, writer)
     twins = (source and source.clone(), target and target.clone())
     return BufferReader(*twins, options, strict=strict, writer=writer, write_sparse=write_sparse, chunk=chunk)
 
 
-def _refuse_read(mode: str, *devices: Device | None) -> None:
+def refuse_read(mode: str, *devices: Device | None) -> None:
     """A read path of the kernel, asked for by name, where a device is none of the kernel's."""
     asked = next(d for d in devices if d is not None and d.fileno() is None)
     raise UnsupportedOperation(f"--read {mode} needs a file or block device, and {asked.url} is neither")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from blockdiff.engine.newfile import new_file
 from blockdiff.engine.output import Output
 from blockdiff.engine.progress import NoProgress
 from blockdiff.errors import DeviceError, InvalidInput
 from blockdiff.exportdiff.chain import Chain
 from blockdiff.exportdiff.form import MAX_RECORD, Header
 from blockdiff.exportdiff.layer import flatten
-from blockdiff.exportdiff.newfile import new_file
 from blockdiff.exportdiff.writer import Writer, refuse_terminal
 
 if TYPE_CHECKING:

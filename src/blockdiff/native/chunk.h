@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "aio.h"
+#include "digest.h"
 #include "driver.h"
 #include "guard.h"
 #include "kernel.h"
@@ -78,6 +79,7 @@ typedef struct {
     bd_slot slots[BD_MAX_QD];
     unsigned done, head, tail;    /* slots: done..head are being written, head..tail read */
     bd_vec *out, *bad;
+    bd_digests *digests;          /* blocks of the source are digested, and not judged */
     /* the first error */
     int err_side, err_errno;
     int64_t err_offset, err_length;

@@ -36,6 +36,7 @@ cdef extern from "reader.h" nogil:
         int err_errno
         int64_t err_offset
         int64_t err_length
+        bd_digests *digests
     int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd_vec *bad)
     void bd_reader_close(bd_reader *r)
     int bd_reads(uint8_t seg, int side)
@@ -84,14 +85,19 @@ cdef class Reader:
     driver.h), or None for a side that is never read. ``run(plan)`` takes a batch of plan segments (kinds SEG_*) and returns ``(findings, unreadable)``: Extents
     whose kinds are the classes of differences (or DATA/ZERO for SEG_MAP), and Extents whose kind is a bit set of the sides
     that could not be read (only with ``keep_going``). Raises ReadFailed, Cancelled, MemoryError.
+
+    With a ``digester`` the blocks of the source are digested and nothing is judged: in place of the findings there is
+    ``(kinds, digests)``, Extents of DATA and ZERO and a digest for each block. Segments then consist of whole blocks of
+    ``granularity`` bytes.
     """
     cdef bd_reader r
+    cdef Digester digester
     cdef bint busy
     cdef object drivers           # kept alive
 
     def __cinit__(self, source, target, *, int64_t granularity, bint strict=False, bint keep_going=False,
                   size_t chunk=512 * 1024, int queue_depth=8, size_t window=2 << 20, int write_fd=-1,
-                  writer=None, bint write_sparse=False):
+                  writer=None, bint write_sparse=False, Digester digester=None):
         memset(&self.r, 0, sizeof(self.r))
         if granularity < MIN_GRANULARITY or granularity > MAX_GRANULARITY or granularity & (granularity - 1):
             raise InvalidInput(f"granularity must be a power of two from {MIN_GRANULARITY} to {MAX_GRANULARITY}, "
@@ -103,14 +109,19 @@ cdef class Reader:
         self.r.granularity = granularity
         self.r.strict = strict
         self.r.keep_going = keep_going
-        self.r.chunk = max(chunk, <size_t>granularity)
-        self.r.window = max(window, <size_t>granularity)
+        self.r.chunk = max(chunk - chunk % granularity, <size_t>granularity)
+        self.r.window = max(window - window % granularity, <size_t>granularity)
         self.r.qd = min(max(queue_depth, 1), BD_MAX_QD)
         self.r.write_fd = write_fd
         self.drivers = (source, target, writer)
         if writer is not None:
             self.r.write_driver = <const bd_driver *>PyCapsule_GetPointer(writer, BD_DRIVER_NAME)
         self.r.write_sparse = write_sparse
+        self.digester = digester
+        if digester is not None:
+            if keep_going:
+                raise InvalidInput("a block that cannot be read has no digest")
+            self.r.digests = &digester.d
 
     cdef int _set_side(self, int i, side) except -1:
         self.r.side[i].fd = self.r.side[i].dfd = -1
@@ -145,19 +156,28 @@ cdef class Reader:
         if self.busy:
             raise RuntimeError("a Reader serves one thread")
         self._check(plan)
+        cdef bytes digests = None
+        if self.digester is not None:
+            digests = self.digester._begin(self._blocks(plan))
         bd_guard_install()
         self.busy = True
         with nogil:
             rc = bd_run(&self.r, plan.items, plan.n, &out, &bad)
         self.busy = False
-        if rc == BD_OK:
+        if rc == BD_OK and digests is None:
             return made(&out), made(&bad)
+        if rc == BD_OK:
+            found, unreadable = made(&out), made(&bad)
+            self.digester._check(rc)
+            return (found, digests), unreadable
         bd_free(&out)
         bd_free(&bad)
         if rc == BD_E_NOMEM:
             raise MemoryError()
         if rc == BD_E_CANCELLED:
             raise Cancelled()
+        if self.digester is not None:
+            self.digester._check(rc)
         raise ReadFailed(self.r.err_side, self.r.err_offset, self.r.err_length,
                          0 if rc == BD_E_SHORT else self.r.err_errno, rc == BD_E_WRITE)
 
@@ -171,6 +191,20 @@ cdef class Reader:
                     if bd_reads(plan.items[i].kind, side):
                         raise InvalidInput(f"segment {i} of the plan reads side {side}, which this reader does not have")
         return 0
+
+    cdef size_t _blocks(self, Extents plan) except? 0:
+        """How many blocks a plan reads. Its segments begin and end where blocks do, or at the end of all."""
+        cdef Py_ssize_t i
+        cdef int64_t end, g = self.r.granularity
+        cdef size_t n = 0
+        for i in range(plan.n):
+            if not (bd_reads(plan.items[i].kind, 0) or bd_reads(plan.items[i].kind, 1)):
+                continue
+            end = plan.items[i].offset + plan.items[i].length
+            if bd_reads(plan.items[i].kind, 1) or plan.items[i].offset % g or (end % g and end != self.digester.d.end):
+                raise InvalidInput(f"segment {i} of the plan is not of whole blocks of the source")
+            n += (plan.items[i].length + g - 1) // g
+        return n
 
     def cancel(self):
         """Makes run() raise Cancelled within one chunk. Any thread may call it."""

@@ -1,5 +1,5 @@
 /* A mapped page can vanish between populating it and reading it (the file was truncated, or the disk failed): SIGBUS.
- * bd_guarded_judge turns that into a return value. The handler is chained: faults outside our windows go to whoever
+ * bd_guarded_judge turns that into a return value, and so does bd_guarded_digest (digest.h). The handler is chained: faults outside our windows go to whoever
  * handled SIGBUS before. */
 #ifndef BLOCKDIFF_GUARD_H
 #define BLOCKDIFF_GUARD_H
@@ -7,6 +7,8 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "kernel.h"
 
@@ -14,19 +16,27 @@ typedef struct {
     volatile sig_atomic_t active;
     sigjmp_buf jump;
     uintptr_t lo[2], hi[2];
+    volatile sig_atomic_t replace, vanished; /* zeroes take the place of a page that is gone, and vanished says so */
 } bd_guard;
 
 static __thread bd_guard bd_thread_guard;
 static struct sigaction bd_old_sigbus;
 static volatile sig_atomic_t bd_chained;
+static long bd_page_size;
 
 static void bd_on_sigbus(int sig, siginfo_t *info, void *context)
 {
     bd_guard *g = &bd_thread_guard;
     uintptr_t at = (uintptr_t)info->si_addr;
     if (g->active && ((at >= g->lo[0] && at < g->hi[0]) || (at >= g->lo[1] && at < g->hi[1]))) {
-        g->active = 0;
-        siglongjmp(g->jump, 1);
+        if (!g->replace) {
+            g->active = 0;
+            siglongjmp(g->jump, 1);
+        }
+        uintptr_t page = (uintptr_t)bd_page_size;
+        g->vanished = 1;
+        if (mmap((void *)(at - at % page), page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+            return;
     }
     if (!bd_chained && (bd_old_sigbus.sa_flags & SA_SIGINFO) && bd_old_sigbus.sa_sigaction) {
         bd_chained = 1;
@@ -46,6 +56,7 @@ static void bd_on_sigbus(int sig, siginfo_t *info, void *context)
 static int bd_guard_install(void)
 {
     struct sigaction now, ours;
+    bd_page_size = sysconf(_SC_PAGESIZE);
     if (sigaction(SIGBUS, NULL, &now) < 0)
         return -1;
     if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == bd_on_sigbus)

@@ -7,6 +7,19 @@
 
 static int bd_write_chunk(bd_reader *r, bd_slot *k, int64_t offset, int64_t length, const unsigned char *p);
 
+/* What is done with the bytes of a chunk. BD_OK, a BD_E_ code, or 1: a page of a mapping vanished. */
+static int bd_look(bd_reader *r, uint8_t seg, unsigned char *const *p, int64_t offset, int64_t length, int mapped)
+{
+    int64_t g = r->granularity;
+    if (r->digests && mapped)
+        return bd_guarded_digest(r->digests, p[0], offset, length, g, r->out);
+    if (r->digests)
+        return bd_digest(r->digests, p[0], offset, length, g, r->out);
+    if (mapped)
+        return bd_guarded_judge(seg, p[0], (size_t)length, p[1], (size_t)length, offset, length, g, r->strict, r->out);
+    return bd_judge(seg, p[0], p[1], offset, length, g, r->strict, r->out) < 0 ? BD_E_NOMEM : BD_OK;
+}
+
 /* Reads and judges [offset, offset + length), at most one granule, by hand. 0, a BD_E_ code, or 1: unreadable sides in
  * *unreadable (only with keep_going or try). */
 static int bd_slow_granule(bd_reader *r, bd_slot *k, int64_t offset, int64_t length, int try, int *unreadable)
@@ -39,7 +52,7 @@ static int bd_slow_granule(bd_reader *r, bd_slot *k, int64_t offset, int64_t len
             rc = bd_await_writes(r, k);  /* the buffer is used again for the next granule */
         return rc;
     }
-    return bd_judge(k->seg, p[0], p[1], offset, length, r->granularity, r->strict, r->out) < 0 ? BD_E_NOMEM : BD_OK;
+    return bd_look(r, k->seg, p, offset, length, 0);
 }
 
 /* Something in this chunk cannot be read: find out which blocks of which side, judge the others. Without keep_going the
@@ -55,7 +68,7 @@ static int bd_slow_chunk(bd_reader *r, bd_slot *k)
         e = bd_granule_end(at, r->granularity, end);
         if (r->cancel)
             return BD_E_CANCELLED;
-        rc = bd_slow_granule(r, k, at, e - at, e - at > 4096, &unreadable);
+        rc = bd_slow_granule(r, k, at, e - at, e - at > 4096 && !r->digests, &unreadable);
         if (rc < 0)
             return rc;
         for (int64_t sub = at, stop; rc == 1 && sub < e; sub = stop) {
@@ -175,11 +188,8 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
     if (!failed) {
         if (k->seg == BD_SEG_COPY)
             rc = bd_write_chunk(r, k, k->offset, k->length, p[0]);
-        else if (mapped)
-            rc = bd_guarded_judge(k->seg, p[0], (size_t)k->length, p[1], (size_t)k->length, k->offset, k->length,
-                                  r->granularity, r->strict, r->out);
         else
-            rc = bd_judge(k->seg, p[0], p[1], k->offset, k->length, r->granularity, r->strict, r->out);
+            rc = bd_look(r, k->seg, p, k->offset, k->length, mapped);
         failed = rc == 1;
     }
     for (int s = 0; s < 2; s++) {

@@ -72,7 +72,7 @@ class Writing:
 
     def write(self, name: str) -> None:
         """Writes all to a file, which is there only when it is whole, or to stdout (``-``)."""
-        from blockdiff.exportdiff.newfile import new_file
+        from blockdiff.engine.newfile import new_file
 
         if name != "-" and _is_block(name):
             raise InvalidInput(f"{name} is a block device, which a list would overwrite: name a file")

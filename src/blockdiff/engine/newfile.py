@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def new_file(name: str) -> Iterator[BinaryIO]:
+def new_file(name: str, *, instead: str = "name a file") -> Iterator[BinaryIO]:
     """A binary file to write. It stands beside its name and gets it when all is on stable storage, and not after an
-    error. ``-`` is standard output; pipes are written directly. Raises OutputError; InvalidInput for a block device.
+    error. ``-`` is standard output; pipes are written directly. Raises OutputError; InvalidInput for a block device,
+    which says what to do ``instead``.
     """
     path = os.path.realpath(name)
     if name != "-" and _is_block(path):
-        raise InvalidInput(
-            f"{name} is a block device, which a stream of diffs would overwrite: name a file, "
-            "or write the diffs to the device by blockdiff apply"
-        )
+        raise InvalidInput(f"{name} is a block device, which would be overwritten: {instead}")
     if name == "-":
         yield sys.stdout.buffer
     elif _is_special(name):  # not by its real path: /dev/stdout of a pipe has none
