@@ -84,7 +84,17 @@ def demo() -> None:
     classes = {item["class"]: item for item in report["differences"]}
     check("the silent bit flip is among them, by name", "bit-flip" in classes)
 
-    say("Repair: write only what differs.")
+    say("Repair: only what differs is written, and the old bytes go into an undo journal first.")
+    spoiled = replica.read_bytes()
+    blockdiff("verify", "--repair", "--plan", "source.img", "replica.img", expect=1)
+    blockdiff("verify", "--repair", "--journal", "replica.undo", "source.img", "replica.img", expect=0)
+    check("cmp agrees: the replica is identical", not images.differing_blocks(source, replica))
+
+    say("Was it the right direction? The journal takes it back, to the byte.")
+    blockdiff("undo", "replica.undo", expect=0)
+    check("the replica is as it was before the repair", replica.read_bytes() == spoiled)
+
+    say("It was. The other way to write only what differs, without a journal:")
     blockdiff("copy", "--changed", "source.img", "replica.img", expect=0)
 
     say("The proof.")

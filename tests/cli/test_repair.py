@@ -95,6 +95,7 @@ REFUSED = [
     pytest.param(["--repair-unreadable"], "--repair-unreadable goes with --repair", id="unreadable alone"),
     pytest.param(["--repair", "--first"], "--repair and --first", id="first"),
     pytest.param(["--repair", "--strict"], "--repair and --strict", id="strict"),
+    pytest.param(["--repair", "--sample", "50%"], "--repair and --sample", id="sample"),
     pytest.param(["--repair", "--journal", "s"], "is no undo journal", id="journal is another file"),
     pytest.param(["--repair", "--journal", "d"], "is no undo journal", id="journal is the target"),
     pytest.param(["--repair", "--journal", "."], "no regular file", id="journal is a directory"),
@@ -106,6 +107,12 @@ def test_refused(pair, options, words):
     place, source, old = pair
     assert words in run(place, "verify", *options, "s", "d", expect=2).stderr
     assert ((place / "s").read_bytes(), (place / "d").read_bytes()) == (source, old)
+
+
+def test_confirmed_differences_are_repaired(pair):
+    place, source, _ = pair
+    run(place, "verify", "--repair", "--journal", "j", "--recheck", "0", "s", "d", expect=0)
+    assert (place / "d").read_bytes() == source
 
 
 def test_journal_where_none_can_be(pair):
@@ -235,3 +242,62 @@ def test_stopped_on_the_way(tmp_path, number):
     assert torn not in (source, old)
     blockdiff("undo", "j", expect=0, cwd=tmp_path)
     assert (tmp_path / "d").read_bytes() == old
+
+
+def undo_all(place, journals):
+    """The newest first; one that is done, or was never needed, is refused."""
+    for name in reversed(journals):
+        if (place / name).exists():
+            done = within("undo", "-q", name, cwd=place)
+            assert done.returncode == 0 or "undone already" in done.stderr
+
+
+def killed(place, seconds, *words):
+    process = start(*words, "-q", cwd=place)
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def large_pair(tmp_path):
+    rng = random.Random(8)
+    size = (20 << 20) + 77
+    source, old = bytearray(rng.randbytes(size)), bytearray(rng.randbytes(size))
+    for at in range(0, size, 3 << 20):
+        old[at : at + (1 << 20)] = source[at : at + (1 << 20)]
+        source[at + (2 << 20) : at + (2 << 20) + 300_000] = bytes(300_000)
+    source, old = bytes(source[:size]), bytes(old[:size])
+    (tmp_path / "s").write_bytes(source)
+    (tmp_path / "d").write_bytes(old)
+    return tmp_path, source, old
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(large_pair):
+    """SIGKILL, again and again; in between it goes on with the same journal, a new one, or an undo."""
+    place, source, old = large_pair
+    rng = random.Random(os.environ.get("BLOCKDIFF_KILL_SEED", "8"))
+    began = time.monotonic()
+    blockdiff("verify", "--repair", "-q", "--journal", "first", "s", "d", expect=0, cwd=place)
+    took = time.monotonic() - began  # so that kills are spread over all of a run
+    undo_all(place, ["first"])
+    journals, hits = ["j0"], 0
+    for _ in range(int(os.environ.get("BLOCKDIFF_KILLS", "12"))):
+        hits += killed(place, rng.uniform(0.1, 1) * took, "verify", "--repair", "--journal", journals[-1], "s", "d")
+        choice = rng.random()
+        if choice < 0.3 and (place / journals[-1]).exists():
+            journals.append(f"j{len(journals)}")
+        elif choice < 0.6 and (place / journals[-1]).exists():
+            hits += killed(place, rng.uniform(0.1, 1) * took, "undo", journals[-1])
+            undo_all(place, journals)
+            assert (place / "d").read_bytes() == old
+            for path in place.glob("j*"):
+                path.unlink()
+            journals = ["j0"]
+    assert hits
+    blockdiff("verify", "--repair", "-q", "--journal", "last", "s", "d", expect=0, cwd=place)
+    assert (place / "d").read_bytes() == source
+    undo_all(place, [*journals, "last"])
+    assert (place / "d").read_bytes() == old

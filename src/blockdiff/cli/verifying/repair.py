@@ -35,6 +35,8 @@ OPTIONS = (
     click.option("--force", is_flag=True, help="With --repair: also when a device is mounted, held or locked."),
 )
 
+_PARTIAL = ("--sample", "--confidence", "--budget", "--estimate")
+
 
 def make(given: dict[str, Any]) -> Aspect | None:
     """The aspect, where --repair was given; its other options need it."""
@@ -62,9 +64,7 @@ class RepairAspect(Aspect):
     def prepare(self, job: Job) -> None:
         from blockdiff.engine.repair.session import Session, open_repair_target
 
-        for name in ("strict", "first"):
-            if job.comparing[name]:
-                raise click.UsageError(f"--repair and --{name} do not go together")
+        _refuse_together(job)
         if job.target.fileno() is None:  # some servers take one client only
             job.target.close()
         self._target = open_repair_target(job.names[-1], job.source, force=self._force)
@@ -120,6 +120,14 @@ class RepairAspect(Aspect):
     def close(self) -> None:
         if self._target is not None:
             self._target.close()
+
+
+def _refuse_together(job: Job) -> None:
+    """What finds differences that are none in content, or not all of them."""
+    others = [f"--{name}" for name in ("strict", "first") if job.comparing.get(name)]
+    others += [aspect.option for aspect in job.aspects if aspect.option in _PARTIAL]
+    if others:
+        raise click.UsageError(f"--repair and {others[0]} do not go together")
 
 
 def _planned_lines(facts: dict[str, Any]) -> list[str]:
