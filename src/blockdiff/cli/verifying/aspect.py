@@ -43,6 +43,9 @@ class Aspect:
         """All was read: may change the report; gives lines for people."""
         return []
 
+    def writing(self, job: Job) -> None:
+        """The target is about to be written to, so what was learnt of it before is not true any more."""
+
     def verdict(self, report: VerifyReport, text: str) -> str:
         """What is said of the result; ``text`` is what would be said without this aspect."""
         return text

@@ -24,6 +24,7 @@ class CheckpointAspect(Aspect):
     """Goes on from a checkpoint, and keeps one."""
 
     option = "--checkpoint"
+    _outdated = False
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
@@ -42,9 +43,15 @@ class CheckpointAspect(Aspect):
         self._checkpoint.done = True
         return resumed(report)
 
+    def writing(self, job: Job) -> None:
+        """A repair begins: what is stopped from now on compares anew."""
+        self._outdated = True
+
     def failed(self, job: Job | None, report: VerifyReport | None, error: BaseException) -> None:
         """It stays."""
-        self._checkpoint.done = False
+        self._checkpoint.done = self._outdated
+        if self._outdated:
+            return
         if job is not None and not job.quiet and job.output not in ("json", "jsonl"):
             say_saved(self._checkpoint)
 

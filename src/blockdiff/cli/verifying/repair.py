@@ -79,6 +79,7 @@ class RepairAspect(Aspect):
             unreadable=self._unreadable,
             force=self._force,
             compared=job.target,
+            writing=lambda: _tell(job),
             options=job.comparing["options"],
             progress=job.progress,
         )
@@ -120,6 +121,11 @@ class RepairAspect(Aspect):
     def close(self) -> None:
         if self._target is not None:
             self._target.close()
+
+
+def _tell(job: Job) -> None:
+    for aspect in job.aspects:
+        aspect.writing(job)
 
 
 def _refuse_together(job: Job) -> None:

@@ -17,7 +17,7 @@ from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from blockdiff.engine.device import Device
     from blockdiff.engine.progress import Progress
@@ -46,7 +46,7 @@ class Session:
     ``name``: what to open the target by. ``journal``: a file, new or of an earlier repair of this target; None for a
     new one in the default place. With ``plan`` nothing is written. ``unreadable``: ranges of the target that cannot be
     read are written, too, without undo. ``compared``: the handle of the target that was read before, which knows
-    whether others wrote meanwhile. ``facts`` is what the report says.
+    whether others wrote meanwhile; ``writing`` is called before the first byte is written. ``facts`` is what the report says.
     """
 
     def __init__(
@@ -60,9 +60,11 @@ class Session:
         unreadable: bool = False,
         force: bool = False,
         compared: Device | None = None,
+        writing: Callable[[], None] = lambda: None,
         options: ReadOptions | None = None,
         progress: Progress | None = None,
     ) -> None:
+        self._writing = writing
         self._compared: Device = target if compared is None else compared
         self._source, self._target, self._force = source, target, force
         self._options, self._progress = options or ReadOptions(), progress
@@ -151,6 +153,7 @@ class Session:
         name = self._journal or default_journal(self._target)
         journal = open_journal(name, self._about)
         self.facts["journal"] = name
+        self._writing()
         try:
             repair.run(journal, granularity=self._options.granularity)
             self.facts["journal_bytes"] = journal.end
