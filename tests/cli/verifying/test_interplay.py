@@ -53,6 +53,10 @@ REFUSED = {
     ("first", "plan"),
     ("repair", "strict"),
     ("plan", "strict"),
+    ("repair", "sample"),
+    ("plan", "sample"),
+    ("confidence", "repair"),
+    ("confidence", "plan"),
 }
 PAIRS = [pair for pair in itertools.combinations(sorted(ALSO), 2) if pair != ("plan", "repair")]
 PAIRS += [

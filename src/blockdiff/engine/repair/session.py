@@ -46,7 +46,8 @@ class Session:
     ``name``: what to open the target by. ``journal``: a file, new or of an earlier repair of this target; None for a
     new one in the default place. With ``plan`` nothing is written. ``unreadable``: ranges of the target that cannot be
     read are written, too, without undo. ``compared``: the handle of the target that was read before, which knows
-    whether others wrote meanwhile; ``writing`` is called before the first byte is written. ``facts`` is what the report says.
+    whether others wrote meanwhile; ``writing`` is called before the first byte is written. ``facts`` is what the
+    report says.
     """
 
     def __init__(
