@@ -45,6 +45,7 @@ LAYERS = (
             "openstorage",
             "agent",
             "exportdiff",
+            "triage",
             "receipt",
             "metrics",
         ),

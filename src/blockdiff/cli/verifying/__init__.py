@@ -6,6 +6,7 @@ ASPECTS: tuple[str, ...] = (
     "checkpoint",
     "sampling",
     "recheck",
+    "triage",
     "blockmap",
     "repair",
     "receipt",

@@ -1,0 +1,1 @@
+"""What is where on an image: partition tables and file systems, read by pure code that trusts no byte of it."""

@@ -1,0 +1,1 @@
+"""Which file owns a block, asked of the programs that know the file system; read-only and within limits."""
