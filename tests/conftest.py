@@ -33,7 +33,7 @@ def _keep_images_on_a_disk() -> None:
 _keep_images_on_a_disk()
 pytest.register_assert_rewrite("blockdiff.testing.conformance", "blockdiff.testing.emitters")
 
-pytest_plugins = ["tests.fixtures.storage", "tests.fixtures.ceph", "tests.fixtures.nbd"]
+pytest_plugins = ["tests.fixtures.storage", "tests.fixtures.ceph", "tests.fixtures.nbd", "tests.fixtures.browser"]
 
 STORAGE = {"mounts", "make_loop"}
 CEPH = {"ceph_clusters"}

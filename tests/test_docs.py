@@ -75,7 +75,7 @@ def command_options(*names):
     }
 
 
-WITH_PAGES = ["verify", "diff", "map", "copy", "apply", "merge", "undo", "digest", "audit", "pairs"]
+WITH_PAGES = ["verify", "diff", "map", "copy", "apply", "merge", "undo", "digest", "audit", "pairs", "report"]
 
 
 @pytest.mark.parametrize("name", WITH_PAGES)
@@ -203,6 +203,9 @@ def made(tmp_path_factory):
     if shutil.which("qemu-img"):
         make_virtual(place)
     (place / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
+    for name in ("report.json", "friday.json"):
+        command = [*COMMAND, "verify", "-o", "json", "disk.img", "replica.img"]
+        (place / name).write_bytes(subprocess.run(command, cwd=place, check=False, capture_output=True).stdout)
     for name in ("monday.json", "tuesday.json"):
         shutil.copy(place / "changed.json", place / name)
     return place
@@ -244,7 +247,7 @@ def test_command_lines_of_the_docs_run(line, images):
     assert done.returncode in (0, 1), done.stderr
 
 
-HELP = ["verify", "diff", "map", "copy", "apply", "merge", "digest", "audit", "pairs"]
+HELP = ["verify", "diff", "map", "copy", "apply", "merge", "digest", "audit", "pairs", "report"]
 
 
 @pytest.mark.parametrize("name", HELP)

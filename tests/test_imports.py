@@ -48,6 +48,7 @@ LAYERS = (
             "triage",
             "receipt",
             "metrics",
+            "report",
         ),
     ),
     ("api", ("api", "")),

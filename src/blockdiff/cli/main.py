@@ -39,6 +39,7 @@ COMMANDS = {
     "retention": "Say which snapshots a schedule keeps",
     "pairs": "Plan which snapshots to compare, copy or list changes of",
     "receipt": "Check and show receipts of verify",
+    "report": "Make an HTML page of reports: block map, ranges, history",
     "tag": "Read and make names of snapshots",
     "completion": "Print the shell completion script",
 }

@@ -16,7 +16,7 @@ from blockdiff._fast import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from blockdiff._fast import Extents
 
@@ -37,7 +37,7 @@ def _with_mark(states: Mapping[int, int]) -> bytes:
 
 _KNOWN = _with_mark({SEG_SKIP_HOLE: _HOLE, SEG_SKIP_SHARED: _EQUAL, SEG_SKIP_DIGEST: _EQUAL})
 _READ = _with_mark({SEG_COMPARE: _EQUAL, SEG_SRC_HOLE: _ZERO, SEG_DST_HOLE: _ZERO})
-_TAIL = bytes([_CHANGED]) * 256
+_ALL_CHANGED = bytes([_CHANGED]) * 256
 
 
 def cell_size(size: int, least: int) -> int:
@@ -70,7 +70,13 @@ class BlockMap:
 
     def tail(self, found: Extents) -> None:
         """Books what only the longer device has."""
-        self._tally.book(found, _TAIL)
+        self._tally.book(found, _ALL_CHANGED)
+
+    def confirm(self, batches: Iterable[Extents]) -> None:
+        """Only these are changed after all; what else was is ``unverified``: it gave different answers."""
+        self._tally.clear(_CHANGED)
+        for batch in batches:
+            self._tally.book(batch, _ALL_CHANGED)
 
     def to_dict(self) -> dict[str, Any]:
         """The report's JSON form: neighbouring cells with the same counts are one run."""

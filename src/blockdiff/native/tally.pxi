@@ -72,6 +72,12 @@ cdef class Tally:
                         self.add(table[booked.items[k].kind], start, end, -1)
                         self.add(state, start, end, 1)
 
+    def clear(self, int state):
+        """Forgets what counted as ``state``."""
+        if not 0 <= state < self.states:
+            raise InvalidInput(f"no state {state}")
+        memset(self.counts + state * self.cells, 0, self.cells * sizeof(int64_t))
+
     cdef const uint8_t *table(self, bytes states) except NULL:
         if len(states) != 256:
             raise InvalidInput("a table of states has 256 bytes")

@@ -40,6 +40,8 @@ class MapAspect(Aspect):
             self.map.tail(batch.only(Kind.SIZE))
 
     def finish(self, job: Job, report: VerifyReport) -> list[str]:
+        if self.map is not None and "recheck" in report.extra and job.spool is not None:
+            self.map.confirm(job.spool)
         self.cut_short(report)
         return []
 

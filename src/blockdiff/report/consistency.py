@@ -1,0 +1,76 @@
+"""A report that contradicts itself is refused: a page must not say identical where anything says otherwise."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from blockdiff.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from blockdiff.report.facts import Facts, MapFacts
+    from blockdiff.report.reading import Listed
+
+
+def check(name: str, facts: Facts, listed: Listed) -> None:
+    """Raises InvalidInput where the facts, the list of ranges and the map do not fit together."""
+    size = max(facts.source.size, facts.target.size)
+    _check_list(name, facts, listed, size)
+    if facts.offset + facts.length > size:
+        _refuse(name, f"the range that was judged ends past the devices, which have {size} bytes at most")
+    bad = [(item.offset, item.length) for item in facts.unreadable]
+    if any(a + n > b for (a, n), (b, _) in pairwise(bad)):
+        _refuse(name, '"unreadable" is not ascending')
+    if bad and sum(bad[-1]) > size:
+        _refuse(name, f'"unreadable" ends past the devices, which have {size} bytes at most')
+    if sum(length for _, length in bad) > facts.unreadable_bytes:
+        _refuse(name, f'"unreadable" lists more than {facts.unreadable_bytes} bytes')
+    if facts.blockmap is not None:
+        _check_map(name, facts.blockmap, size)
+    if facts.identical:
+        _check_identical(name, facts, listed)
+
+
+def _check_list(name: str, facts: Facts, listed: Listed, size: int) -> None:
+    if listed.end > size:
+        _refuse(name, f"a range ends at {listed.end}, past the devices, which have {size} bytes at most")
+    if facts.command == "copy" and listed.count:
+        _refuse(name, "a report of copy lists no ranges")
+    if facts.command == "verify" and listed.count > facts.difference_count:
+        _refuse(name, f"{listed.count} ranges are listed, but difference_count is {facts.difference_count}")
+    if facts.command == "verify" and listed.bytes > facts.differing_bytes:
+        _refuse(name, f"the ranges have {listed.bytes} bytes, but differing_bytes is {facts.differing_bytes}")
+
+
+def _check_identical(name: str, facts: Facts, listed: Listed) -> None:
+    """What would make "identical" a lie. A copy that was verified found differences before."""
+    against = {
+        "complete is false": not facts.complete,
+        "there is an error": bool(facts.error),
+        "something was unreadable": bool(facts.unreadable or facts.unreadable_bytes),
+        "ranges differ": facts.command != "copy" and bool(facts.difference_count or facts.differing_bytes),
+        "ranges are listed": facts.command == "verify" and listed.count > 0,
+    }
+    if facts.blockmap is not None:
+        against["its map has changed or bad bytes"] = any(run.changed or run.bad for run in facts.blockmap.runs)
+    for what, holds in against.items():
+        if holds:
+            _refuse(name, f"the report says identical, but {what}")
+
+
+def _check_map(name: str, value: MapFacts, size: int) -> None:
+    """The states of each cell add up to its bytes, and the cells to the larger device."""
+    if value.size != size:
+        _refuse(name, f"the map is of {value.size} bytes, the larger device has {size}")
+    if value.cells != -(-size // value.cell_bytes) or value.cells != sum(run.cells for run in value.runs):
+        _refuse(name, f"the map's cells of {value.cell_bytes} bytes do not add up to {size} bytes")
+    at = 0
+    for run in value.runs:
+        at += run.cells
+        last = min(value.cell_bytes, size - (at - 1) * value.cell_bytes)
+        if sum(run.counts()) != last or (run.cells > 1 and last != value.cell_bytes):
+            _refuse(name, f"the states of the map's cell {at - 1} do not add up to its bytes")
+
+
+def _refuse(name: str, what: str) -> None:
+    raise InvalidInput(f"{name}: the report contradicts itself: {what}")

@@ -1,0 +1,92 @@
+"""What a run found, in a few words that never promise more than the report does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from blockdiff.units import format_size
+
+if TYPE_CHECKING:
+    from blockdiff.report.facts import Facts
+    from blockdiff.report.reading import Run
+
+
+class Verdict(NamedTuple):
+    """``tone``: good, changed, bad or doubt. ``word`` is for a table, ``title`` and ``text`` for the top of a page."""
+
+    tone: str
+    word: str
+    title: str
+    text: str
+
+
+def judge(run: Run) -> Verdict:
+    """The verdict of a run: trouble first, then what differs, then what was left out."""
+    facts = run.facts
+    if facts.unreadable or facts.unreadable_bytes:
+        text = f"{format_size(facts.unreadable_bytes)} could not be read{_and_differs(facts)}"
+        return Verdict("bad", "unreadable", "Unreadable", text)
+    if "sample" in run.sections and not facts.error:
+        return _sample(facts)
+    if not facts.complete:
+        why = facts.error or "it stopped at the first difference"
+        return Verdict("doubt", "not finished", "Not finished", f"{why}{_and_differs(facts)}")
+    return {"audit": _audit, "copy": _copy}.get(facts.command, _verify)(run)
+
+
+def _verify(run: Run) -> Verdict:
+    facts = run.facts
+    if facts.difference_count or facts.differing_bytes:
+        return Verdict("changed", "different", "Different", _differs(facts))
+    left_out = sum(item.bytes for item in facts.skipped if item.reason == "not-listed")
+    if facts.identical and left_out:
+        text = f"{format_size(left_out)} were not compared, because they were not listed"
+        return Verdict("good", "identical where listed", "Identical in the listed ranges", text)
+    if facts.identical and facts.length < run.size:
+        text = f"{format_size(facts.length)} of {format_size(run.size)} were compared, from byte {facts.offset:,} on"
+        return Verdict("good", "identical in the range", "Identical in the range", text)
+    if facts.identical:
+        return Verdict("good", "identical", "Identical", f"All {facts.length:,} bytes are the same on both sides")
+    if "recheck" in run.sections:
+        text = "What differed was equal when it was read again. This does not prove the two identical"
+        return Verdict("doubt", "no confirmed difference", "No confirmed difference", text)
+    text = "No difference was found, but the report does not say that the two are identical"
+    return Verdict("doubt", "not proved", "Not proved identical", text)
+
+
+def _sample(facts: Facts) -> Verdict:
+    if facts.difference_count:
+        return Verdict("changed", "different", "Different", f"{_differs(facts)}, and not all was compared")
+    text = "What was not in the sample was not compared: this is no proof that the two are identical"
+    return Verdict("doubt", "nothing in the sample", "No difference found in the sample", text)
+
+
+def _audit(run: Run) -> Verdict:
+    facts = run.facts
+    if facts.correct is True and not facts.under_reported_bytes:
+        over = facts.over_reported_bytes
+        text = "Every changed block is listed" + (f"; {format_size(over)} are listed for nothing" if over else "")
+        return Verdict("good", "list is correct", "The list is correct", text)
+    if facts.correct is False:
+        text = f"{format_size(facts.under_reported_bytes)} changed and are not listed: a backup by this list loses them"
+        return Verdict("changed", "list misses blocks", "The list misses changed blocks", text)
+    return Verdict("doubt", "not judged", "Not judged", "The report does not say whether the list is correct")
+
+
+def _copy(run: Run) -> Verdict:
+    facts = run.facts
+    done = f"{format_size(facts.copied_bytes)} were written, {format_size(facts.zeroed_bytes)} made zeroes"
+    if facts.identical and facts.verified:
+        return Verdict("good", "copied, identical", "Copied, and proved identical", done)
+    if facts.verified:
+        return Verdict("good", "copied, verified", "Copied, and read back", done)
+    return Verdict("doubt", "copied, not verified", "Copied, not verified", f"{done}; nothing was read back")
+
+
+def _differs(facts: Facts) -> str:
+    ranges = "1 range" if facts.difference_count == 1 else f"{facts.difference_count:,} ranges"
+    return f"{facts.differing_bytes:,} bytes differ, in {ranges}"
+
+
+def _and_differs(facts: Facts) -> str:
+    return f"; {_differs(facts)}" if facts.difference_count else ""
