@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from blockdiff.engine.device import Device
     from blockdiff.engine.report import VerifyReport
 
-NOT_ASKED = "not asked for"
-
 
 def host() -> dict[str, str]:
     """The host, as far as strangers may know: no users, no addresses, no environment."""

@@ -315,3 +315,36 @@ def test_many_differences(place):
     assert made["count"] == found.count(b"\n") == 1 << 20
     assert made["sha256"] == hashlib.sha256(found).hexdigest()
     assert (place / "r.json").stat().st_size < 10000
+
+
+@pytest.mark.slow
+def test_an_nbd_export(nbd, place):
+    url = nbd.nbdkit("file", place / "b", read_only=True).uri()
+    run(place, "a", url, "--receipt", "r.json", "--sign", "k", "--metrics", "m.prom", expect=1)
+    made = predicate(place)
+    assert (made["result"], made["target"]["size"]) == ("different", SIZE)
+    assert made["target"]["identity"].startswith("nbd/")
+    assert made["report"]["target"]["bytes_by_path"].keys() == {"remote"}
+    within("receipt", "check", "r.json", "--key", "k.pub", cwd=place, expect=0)
+
+
+@pytest.mark.slow
+@pytest.mark.ceph
+def test_snapshots_on_a_cluster(ceph, place):
+    spec = ceph.image("a", 8 << 20, b"data" * 3000)
+    ceph.snapshot(spec, "one")
+    ceph.write(spec, 4 << 20, b"new" * 5000)
+    ceph.snapshot(spec, "two")
+    one, two = (ceph.url(f"{spec}@{name}") for name in ("one", "two"))
+    done = blockdiff(
+        "verify", "-o", "jsonl", one, two, "--receipt", "r.json", "--sign", "k", "--metrics", "m.prom",
+        cwd=place, expect=1, timeout=110,
+    )  # fmt: skip
+    made = predicate(place)
+    assert made["source"]["identity"]
+    assert made["source"]["identity"] != made["target"]["identity"]
+    found = "".join(line + "\n" for line in done.stdout.splitlines()[:-1]).encode()
+    assert made["differences"]["sha256"] == hashlib.sha256(found).hexdigest()
+    assert made["report"]["method"] in ("osd-checksum", "content")
+    within("receipt", "check", "r.json", "--key", "k.pub", cwd=place, expect=0)
+    assert 'exit_code{source="rbd:' in (place / "m.prom").read_text()

@@ -9,15 +9,18 @@ from blockdiff.cli.reportwriter import line_template
 
 if TYPE_CHECKING:
     from blockdiff.cli.verifying.job import Job
+    from blockdiff.cli.verifying.roots import Roots
     from blockdiff.engine.report import VerifyReport
     from blockdiff.engine.spool import Spool
 
 
-def predicate(job: Job, report: VerifyReport, error: BaseException | None, started: float) -> dict[str, Any]:
+def predicate(
+    job: Job, report: VerifyReport, error: BaseException | None, started: float, roots: Roots
+) -> dict[str, Any]:
     """The predicate of the receipt: docs/receipts.md has its fields."""
     from importlib.metadata import version
 
-    from blockdiff.receipt.facts import NOT_ASKED, host, moment, result, side, told
+    from blockdiff.receipt.facts import host, moment, result, side, told
 
     found = _found(job.spool)
     fields = told(report, error)
@@ -31,8 +34,8 @@ def predicate(job: Job, report: VerifyReport, error: BaseException | None, start
         "finished": moment(time.time()),
         "result": result(report, error),
         "options": _options(job),
-        "source": side(job.source, None, NOT_ASKED),
-        "target": side(job.target, None, NOT_ASKED),
+        "source": side(job.source, *roots.told("source", error)),
+        "target": side(job.target, *roots.told("target", error)),
         "differences": found,
         "report": fields,
     }

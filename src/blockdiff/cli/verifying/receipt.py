@@ -10,6 +10,7 @@ import click
 
 from blockdiff.cli.options import Name
 from blockdiff.cli.verifying.aspect import Aspect
+from blockdiff.cli.verifying.roots import Roots
 from blockdiff.errors import BlockdiffError, OutputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ OPTIONS = (
         help="Write a receipt of what was read and found; in a directory a new file, named by the time.",
     ),
     click.option("--sign", type=Name(), metavar="KEY", help="Sign the receipt with this Ed25519 key (PEM or OpenSSH)."),
+    click.option(
+        "--roots",
+        type=click.Choice(("xxh3-128", "blake3")),
+        default=None,
+        help="Read both devices once more for the roots of their manifests, which go into the receipt.",
+    ),
     click.option("--replace-receipt", is_flag=True, help="A receipt of this name that exists is overwritten."),
 )
 
@@ -32,14 +39,15 @@ OPTIONS = (
 def make(given: dict[str, Any]) -> Aspect | None:
     """The aspect, if it was asked for."""
     path, sign, replace = given.pop("receipt"), given.pop("sign"), given.pop("replace_receipt")
+    roots = given.pop("roots")
     if path is None:
-        for option, value in (("--sign", sign), ("--replace-receipt", replace)):
+        for option, value in (("--sign", sign), ("--roots", roots), ("--replace-receipt", replace)):
             if value:
                 raise click.UsageError(f"{option} is about a receipt: name its file by --receipt")
         return None
     if path == "-":
         raise click.UsageError("--receipt - does not go: stdout has the report; name a file")
-    return ReceiptWriting(path, sign, replace)
+    return ReceiptWriting(path, sign, roots, replace)
 
 
 class ReceiptWriting(Aspect):
@@ -48,9 +56,10 @@ class ReceiptWriting(Aspect):
     option = "--receipt"
     keeps = True
 
-    def __init__(self, path: str, sign: str | None, replace: bool) -> None:
+    def __init__(self, path: str, sign: str | None, roots: str | None, replace: bool) -> None:
         self._path, self._sign, self._replace = path, sign, replace
         self._key: PrivateKey | None = None
+        self._roots = Roots(roots)
         self._started = 0.0
         self._error: BlockdiffError | None = None
         self._done = False
@@ -60,6 +69,7 @@ class ReceiptWriting(Aspect):
         from blockdiff.engine.placing import check_place
 
         self._started = time.time()
+        self._roots.prepare(job)
         if os.path.isdir(self._path):
             self._path = os.path.join(self._path, _name(self._started))
         check_place(self._path, replace=self._replace)
@@ -70,6 +80,7 @@ class ReceiptWriting(Aspect):
             self._key = load_signing_key(self._sign)
 
     def finish(self, job: Job, report: VerifyReport) -> list[str]:
+        self._roots.find(job, report)
         try:
             told = self._write(job, report, None)
             self._done = True
@@ -105,7 +116,7 @@ class ReceiptWriting(Aspect):
         from blockdiff.engine.placing import place_file
         from blockdiff.receipt.issue import issue
 
-        data = issue(predicate(job, report, error, self._started), self._key)
+        data = issue(predicate(job, report, error, self._started, self._roots), self._key)
         _check_replaced(self._path)
         place_file(self._path, data, replace=self._replace)
         told: dict[str, Any] = {"file": self._path, "sha256": sha256(data).hexdigest(), "signed": self._key is not None}
