@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.cli import COMMAND, blockdiff, within
+from tests.fixtures.cli import COMMAND, within
 from tests.fixtures.receipts import opened, openssl, openssl_key
 from tests.fixtures.schemas import obeys
 
@@ -243,8 +243,3 @@ def test_the_page_does_what_it_says(place):
     done = subprocess.run(["sh", "-ec", script], cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Signature Verified Successfully" in done.stdout
-
-
-def test_as_a_user_runs_it(place):
-    blockdiff("verify", "-q", "a", "same", "--receipt", "r.json", "--sign", "k", cwd=place, expect=0)
-    blockdiff("receipt", "check", "r.json", "--key", "k.pub", cwd=place, expect=0)

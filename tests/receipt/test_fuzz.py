@@ -20,7 +20,7 @@ from blockdiff.receipt.statement import encode_statement
 from blockdiff.receipt.words import lines
 from tests.fixtures.receipts import predicate
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "4000"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "1500"))
 KEY, OTHER = PrivateKey.generate("key.pub"), PrivateKey.generate("other.pub")
 EMPTY = predicate()["differences"]["sha256"]
 DIFFERENT = predicate(

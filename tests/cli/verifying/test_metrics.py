@@ -181,6 +181,7 @@ def test_a_device_that_is_gone_keeps_what_is_known(place):
     assert read(place)[0]["last_success_timestamp_seconds"] == before["last_success_timestamp_seconds"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run(place):
     with (place / "big").open("wb") as file:
         file.write(os.urandom(8 << 20))

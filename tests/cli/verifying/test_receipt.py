@@ -10,7 +10,10 @@ import time
 
 import pytest
 
+from blockdiff._fast import Extents
 from blockdiff.cli import devices
+from blockdiff.engine.verify import Verification
+from blockdiff.extent import Kind
 from blockdiff.receipt import facts
 from blockdiff.receipt.predicate import EMPTY
 from blockdiff.testing.faults import FaultDevice
@@ -266,6 +269,25 @@ def test_many_unreadable_ranges_are_counted_and_not_all_listed(place, monkeypatc
     assert (len(report["unreadable"]), report["unreadable_bytes"]) == (2, 10 * 4096)
 
 
+def test_an_interruption_after_something_was_found(place, monkeypatch):
+    differences = Verification._differences
+
+    def interrupted(self):
+        yield next(differences(self))
+        self.report.count(Extents([(SIZE - 7, 7, Kind.DIFF_DATA)]))  # counted, and not yet given
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Verification, "_differences", interrupted)
+    run(place, "a", "b", "--receipt", "r.json", "--metrics", "m.prom", expect=130)
+    made = predicate(place)
+    assert made["result"] == "interrupted"
+    assert made["differences"]["count"] == made["report"]["difference_count"] > 0
+    assert made["differences"]["bytes"] == sum(made["report"]["bytes_by_class"].values())
+    within("receipt", "check", "r.json", cwd=place, expect=0)
+    assert "exit_code{" in (place / "m.prom").read_text()
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_has_a_receipt_that_says_so(place):
     big = place / "big"
     with big.open("wb") as file:
