@@ -9,6 +9,7 @@ from blockdiff.receipt.statement import UNREADABLE_LISTED
 if TYPE_CHECKING:
     from blockdiff.engine.device import Device
     from blockdiff.engine.report import VerifyReport
+_LONGEST = 4 << 20  # bytes of JSON, of what one option found
 
 
 def host() -> dict[str, str]:
@@ -48,9 +49,27 @@ def result(report: VerifyReport, error: BaseException | None) -> str:
 
 
 def told(report: VerifyReport, error: BaseException | None) -> dict[str, Any]:
-    """The report without its list of differences, and with a list of unreadable ranges that stays small."""
+    """The report without its list of differences, and with a list of unreadable ranges that stays small.
+
+    What other options of verify found is left out where it is too long; ``left_out`` then names it.
+    """
     made = report.summary_dict()
     made["unreadable"] = made["unreadable"][:UNREADABLE_LISTED]
+    long = [name for name in report.extra if _size(made[name]) > _LONGEST]
+    for name in long:
+        del made[name]
+    if long:
+        made["left_out"] = long
     if error is not None:
         made |= {"identical": False, "complete": False, "error": str(error) or "interrupted"}
     return made
+
+
+def _size(value: Any) -> int:
+    """Bytes of it as JSON, about."""
+    import msgspec
+
+    try:
+        return len(msgspec.json.encode(value))
+    except UnicodeEncodeError:
+        return len(repr(value))

@@ -23,6 +23,7 @@ ALSO = {
     "sample": (("--sample", "50%", "--seed", "x", "--sample-block", "4K"), "sample", "sampling"),
     "confidence": (("--confidence", "99%", "--corruption", "10%", "--sample-block", "4K"), "sample", "sampling"),
     "recheck": (("--recheck", "0"), "recheck", "recheck"),
+    "triage": (("--triage",), "triage", "triage"),
     "checkpoint": (("--checkpoint", "{target}.ckpt"), "checkpoint", "checkpoint"),
     "repair": (("--repair", "--journal", "{target}.undo"), "repair", "repair"),
     "plan": (("--repair", "--plan"), "repair", "repair"),

@@ -269,6 +269,17 @@ def test_many_unreadable_ranges_are_counted_and_not_all_listed(place, monkeypatc
     assert (len(report["unreadable"]), report["unreadable_bytes"]) == (2, 10 * 4096)
 
 
+def test_what_is_too_long_is_left_out_and_named(place, monkeypatch):
+    monkeypatch.setattr(facts, "_LONGEST", 300)
+    report = json.loads(run(place, "-o", "json", "a", "b", "--triage", "--receipt", "r.json", expect=1).stdout)
+    made = predicate(place)["report"]
+    assert "triage" in made["left_out"]
+    assert "triage" not in made
+    assert "triage" in report
+    obeys(opened(place / "r.json")[2], "receipt_statement")
+    within("receipt", "check", "r.json", cwd=place, expect=0)
+
+
 def test_an_interruption_after_something_was_found(place, monkeypatch):
     differences = Verification._differences
 
