@@ -101,8 +101,9 @@ class VerifyReport:
 
     @property
     def bytes_per_second(self) -> float:
-        """Bytes of the range settled a second, read or skipped."""
-        return self.length / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
+        """Bytes of the range settled a second, read or skipped for a reason that says they are equal."""
+        settled = self.length - self.skipped.get("not-listed", 0)
+        return settled / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
 
     def recount(self, found: Extents) -> None:
         """Makes these differences all that were found."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 ASPECTS: tuple[str, ...] = (
     "checkpoint",
     "sampling",
+    "ledger",
     "recheck",
     "triage",
     "blockmap",
