@@ -109,9 +109,7 @@ def _text(ledger: Ledger, now: int) -> list[str]:
         f"{_share(facts['verified_bytes'], ledger.size)} verified: {format_size(facts['verified_bytes'])}"
         + (f", the oldest {format_age(facts['oldest_age_seconds'])} ago" if facts["verified_bytes"] else ""),
     ]
-    lines += [
-        f"  {LEGEND[char]}: {format_size(count)}" for char, count in by_age(ledger, now).items() if count
-    ]
+    lines += [f"  {LEGEND[char]}: {format_size(count)}" for char, count in by_age(ledger, now).items() if count]
     for key, words in (
         ("never", "never verified"),
         ("changed_now", "changed since it was verified"),

@@ -40,6 +40,7 @@ COMMANDS = {
     "pairs": "Plan which snapshots to compare, copy or list changes of",
     "receipt": "Check and show receipts of verify",
     "report": "Make an HTML page of reports: block map, ranges, history",
+    "ledger": "Show what was verified of a volume, and when",
     "tag": "Read and make names of snapshots",
     "completion": "Print the shell completion script",
 }

@@ -103,9 +103,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines.append(_verified(facts, size))
     if facts["stopped"] == "budget":
         runs = facts["runs_for_all"]
-        pace = (
-            "no run like this one ever verifies all" if runs is None else f"every byte within {runs:,} runs like this"
-        )
+        pace = f"every byte is verified within {runs:,} runs like this" if runs else "runs like this never verify all"
         lines.append(f"the budget ({facts['budget']}) is spent: {pace}")
     return lines
 

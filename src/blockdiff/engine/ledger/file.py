@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOCK_AT = 1 << 62  # a byte that is in no file, and far from those that SQLite locks
 _BUSY_SECONDS = 60
+SYNCHRONOUS = "FULL"  # what is said to be verified survives a loss of power
 _DAMAGED = "restore it from a copy, or remove it to begin again with nothing verified"
 
 
@@ -79,7 +80,12 @@ def connect(path: str, *, writable: bool) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: str, found: int, *, writable: bool) -> None:
-    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL", "temp_store = MEMORY"):
+    for pragma in (
+        "trusted_schema = OFF",
+        "cell_size_check = ON",
+        f"synchronous = {SYNCHRONOUS}",
+        "temp_store = MEMORY",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     if found < schema.version():
         _migrate(connection, path, found, writable=writable)
@@ -113,7 +119,7 @@ def create(path: str, fill: Callable[[sqlite3.Connection], None]) -> None:
         with translated(path):
             connection = sqlite3.connect(temporary, isolation_level=None)
             try:
-                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
                 connection.execute("BEGIN IMMEDIATE")
                 schema.make_tables(connection)
                 fill(connection)

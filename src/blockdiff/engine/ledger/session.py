@@ -68,13 +68,14 @@ class Session:
 
         if now.size != ledger.size:
             self._resized = (ledger.size, now.size)
-        ledger.begin(__version__, self.budget.text if self.budget else "", now)
         changed = comparing.get("only")
-        if changed is not None:
-            if self.budget is None and iter(changed) is changed:
-                raise InvalidInput("the list of changes must be one that can be read twice")
-            self._changed = ledger.note_changes(_grown(changed, ledger.unit, now.size))
-        ledger.note_known(survey.known(), ledger.runs[-1].number)
+        if changed is not None and self.budget is None and iter(changed) is changed:
+            raise InvalidInput("the list of changes must be one that can be read twice")
+        with ledger.change():
+            ledger.begin(__version__, self.budget.text if self.budget else "", now)
+            if changed is not None:
+                self._changed = ledger.note_changes(_grown(changed, ledger.unit, now.size))
+            ledger.note_known(survey.known(), ledger.runs[-1].number)
         if self.budget is not None:
             comparing["only"] = None
 
@@ -121,10 +122,11 @@ class Session:
         assert self.ledger is not None, "it was planned"
         assert self._survey is not None, "as above"
         assert self._recorder is not None, "as above"
-        self._recorder.flush()
         rotation = self._rotation
         done = rotation is None or rotation.finished
-        self._end("done" if done else "budget")
+        with self.ledger.change():
+            self._recorder.flush()
+            self._end("done" if done else "budget")
         report.warnings += self._warnings
         report.extra["ledger"] = {**self._this_run(done), **self._coverage(self.ledger, self._survey)}
         if self.budget is not None:

@@ -173,9 +173,12 @@ class Ledger:
     # ---- changing ----
 
     @contextlib.contextmanager
-    def _change(self) -> Iterator[None]:
-        """A transaction with the seal kept up; nothing of it is left where it fails."""
-        before = Seal(self._seal.rows, self._seal.total)
+    def change(self) -> Iterator[None]:
+        """A transaction with the seal kept up; nothing of it is left where it fails. Inside of one, a part of it."""
+        if self._connection.in_transaction:
+            yield
+            return
+        before = Seal(self._seal.rows, self._seal.total), self.volume, [*self.runs]
         try:
             with file.translated(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -183,13 +186,13 @@ class Ledger:
                 self._connection.execute("UPDATE seal SET rows = ?, total = ?", (self._seal.rows, self._seal.total))
                 self._connection.execute("COMMIT")
         except BaseException:
-            self._seal = before
+            self._seal, self.volume, self.runs = before
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
 
     def assign(self, ranges: Iterable[Extents], state: int, run: int, verified: int) -> None:
-        """Says the same of all these ranges; inside ``_change``."""
+        """Says the same of all these ranges; inside ``change``."""
         for batch in ranges:
             for start, length, _ in batch:
                 self._put(Row(start, start + length, state, run, verified))
@@ -214,7 +217,7 @@ class Ledger:
         """
         now = int(time.time())
         run = Run((self.runs[-1].number if self.runs else 0) + 1, now, 0, "running", version, budget, 0, 0, 0, 0, 0)
-        with self._change():
+        with self.change():
             if volume.size != self.size:
                 self._cut(min(volume.size, self.size) // self.unit * self.unit)
             if volume != self.volume:
@@ -242,7 +245,7 @@ class Ledger:
     def note_changes(self, changed: Iterable[Extents]) -> int:
         """What changed is not verified any more; bytes that were. Their age is kept, so that they keep their turn."""
         count = 0
-        with self._change():
+        with self.change():
             for batch in changed:
                 for start, length, _ in batch:
                     for row in list(self._touched(start, start + length)):
@@ -259,7 +262,7 @@ class Ledger:
 
     def note_known(self, known: Iterable[Extents], run: int) -> None:
         """What needs no reading now. What needed none before, and does now, was never verified."""
-        with self._change():
+        with self.change():
             for row in list(self.rows("state = ?", (KNOWN,))):
                 self._connection.execute("DELETE FROM coverage WHERE start = ?", (row.start,))
                 self._seal.remove(coverage_hash(row))
@@ -268,7 +271,7 @@ class Ledger:
     def record(self, equal: Extents, different: Extents, *, verified: int) -> None:
         """Whole units that were compared: found equal, or not, by the last run; their reading began at ``verified``."""
         run = self.runs[-1].number
-        with self._change():
+        with self.change():
             self.assign((equal,), EQUAL, run, verified)
             self.assign((different,), DIFFERENT, run, verified)
 
@@ -276,7 +279,7 @@ class Ledger:
         """Notes how the last run ended; ``figures`` are fields of Run, in bytes."""
         before = self.runs[-1]
         run = before._replace(ended=int(time.time()), outcome=outcome, **figures)
-        with self._change():
+        with self.change():
             self._connection.execute("DELETE FROM run WHERE number = ?", (before.number,))
             self._seal.remove(row_hash("run", before))
             self._add_run(run)
