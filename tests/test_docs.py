@@ -202,6 +202,8 @@ def made(tmp_path_factory):
     subprocess.run([*COMMAND, "receipt", "keygen", "verify.key"], cwd=place, check=True, capture_output=True)
     if shutil.which("qemu-img"):
         make_virtual(place)
+    command = [*COMMAND, "verify", "-q", "--ledger", "data.ledger", "a.img", "disk.img"]
+    subprocess.run(command, cwd=place, check=True, capture_output=True)
     (place / "allocated.json").write_text('[{"offset":0,"length":1048576}]')
     for name in ("report.json", "friday.json"):
         command = [*COMMAND, "verify", "-o", "json", "disk.img", "replica.img"]

@@ -28,6 +28,7 @@ LAYERS = (
             "retention",
             "pairs",
             "sampling",
+            "budget",
         ),
     ),
     ("native", ("_fast", "_rbd", "_nbd", "_hash")),

@@ -47,11 +47,12 @@ class Ledgered(Aspect):
     option = "--ledger"
 
     def __init__(self, path: str, text: str | None) -> None:
+        from blockdiff import __version__
         from blockdiff.budget import parse_budget
         from blockdiff.engine.ledger.session import Session
 
         self.budget = None if text is None else parse_budget(text)
-        self.session = Session(path, self.budget)
+        self.session = Session(path, self.budget, version=__version__)
 
     def prepare(self, job: Job) -> None:
         for other in job.aspects:

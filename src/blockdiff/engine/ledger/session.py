@@ -30,10 +30,13 @@ _OF_OUTLOOK = ("strict", "method", "shared")
 
 
 class Session:
-    """A ledger's part in one verify. ``budget`` None: the verify is a usual one, and is recorded. Close it."""
+    """A ledger's part in one verify. ``budget`` None: the verify is a usual one, and is recorded. Close it.
 
-    def __init__(self, path: str, budget: Budget | None = None) -> None:
-        self.path, self.budget = path, budget
+    ``version`` is that of the program, for the record.
+    """
+
+    def __init__(self, path: str, budget: Budget | None = None, *, version: str = "") -> None:
+        self.path, self.budget, self.version = path, budget, version
         self.ledger: Ledger | None = None
         self._survey: Survey | None = None
         self._recorder: Recorder | None = None
@@ -64,15 +67,13 @@ class Session:
             comparing["watchers"] = [*comparing.get("watchers", ()), self._recorder]
 
     def _begin(self, ledger: Ledger, survey: Survey, now: Volume, comparing: dict[str, Any]) -> None:
-        from blockdiff import __version__
-
         if now.size != ledger.size:
             self._resized = (ledger.size, now.size)
         changed = comparing.get("only")
         if changed is not None and self.budget is None and iter(changed) is changed:
             raise InvalidInput("the list of changes must be one that can be read twice")
         with ledger.change():
-            ledger.begin(__version__, self.budget.text if self.budget else "", now)
+            ledger.begin(self.version, self.budget.text if self.budget else "", now)
             if changed is not None:
                 self._changed = ledger.note_changes(_grown(changed, ledger.unit, now.size))
             ledger.note_known(survey.known(), ledger.runs[-1].number)
