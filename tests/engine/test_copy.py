@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import blockdiff
-from blockdiff.engine.copy import MAX_WRITTEN, _Written
+from blockdiff.engine.written import MAX_WRITTEN, Written
 from blockdiff.errors import ContentsDoNotMatch, DeviceBusy, DeviceError, InvalidInput, SizeChanged
 from blockdiff.testing import FaultDevice, MemoryDevice, image
 from tests import oracle
@@ -281,7 +281,7 @@ def test_source_that_changes_is_told(tmp_path):
 
 def test_many_written_ranges_are_remembered_in_bounded_memory():
     """Too many are joined over gaps: more is read back, nothing less."""
-    written, count = _Written(), 3 * MAX_WRITTEN
+    written, count = Written(), 3 * MAX_WRITTEN
     for start in range(0, count, 10_000):
         written.add(blockdiff.Extents([(i * 16384, 512) for i in range(start, start + 10_000)]))
     extents = written.extents()

@@ -8,7 +8,7 @@ import pytest
 
 import blockdiff
 from blockdiff import Extents
-from blockdiff.engine import copy
+from blockdiff.engine import written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_gaps_of_a_list_are_not_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, changed: bool, streamed: bool
 ) -> None:
-    monkeypatch.setattr(copy, "MAX_WRITTEN", 8)
+    monkeypatch.setattr(written, "MAX_WRITTEN", 8)
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"new!" * 65536)
     target.write_bytes(b"old." * 65536)

@@ -11,6 +11,7 @@ from blockdiff.cli.devices import opened
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import how_read, make_writer
+from blockdiff.cli.resume import finishing, resumed, take, with_checkpoint
 from blockdiff.cli.verifying.job import UNREADABLE
 from blockdiff.engine.audit import Audit
 from blockdiff.errors import BlockdiffError, InvalidInput
@@ -27,6 +28,7 @@ from blockdiff.units import format_size
     "--allocated", is_flag=True, help="No BASE: the list must hold every block of TARGET that is not all zeroes."
 )
 @click.option("--over", "show_over", is_flag=True, help="List over-reported ranges too.")
+@with_checkpoint
 @read_options(keep_going=True, window=False)
 @output_options(REPORT_FORMATS)
 def command(
@@ -56,10 +58,15 @@ def command(
     if len(devices) != (1 if allocated else 2):
         wanted = "--allocated takes one device, TARGET" if allocated else "two devices are needed, BASE and TARGET"
         raise click.UsageError(f"{wanted}; {len(devices)} given")
+    checkpoint = take(reading)
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet, key="ranges" if show_over else "under_reported")
     base = None if allocated else devices[0]
-    with opened(base, devices[-1], list_file, list_capacity="target") as (first, second, listed):
+    spoken = not quiet and output not in ("json", "jsonl")
+    with (
+        opened(base, devices[-1], list_file, list_capacity="target") as (first, second, listed),
+        finishing(checkpoint, shown=spoken) as keeping,
+    ):
         _refuse_part(second, listed)
         run = Audit(
             first,
@@ -68,6 +75,7 @@ def command(
             list_granularity=listed.granularity,
             options=gather(**reading),
             progress=progress,
+            checkpoint=keeping,
         )
         try:
             for found in run:
@@ -78,7 +86,7 @@ def command(
             writer.trouble(run.report, error)
             raise
         fill(run, listed.format)
-        writer.end(run.report, result(run, verbose))
+        writer.end(run.report, [*result(run, verbose), *resumed(run.report)])
     if len(run.report.unreadable):
         return UNREADABLE
     return 0 if run.correct else 1

@@ -11,6 +11,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import how_read, make_writer
+from blockdiff.cli.resume import finishing, resumed, take, with_checkpoint
 from blockdiff.cli.targets import opened_for_copy, opened_for_replication
 from blockdiff.engine.copy import SPARSE, Copy
 from blockdiff.engine.target import commit
@@ -18,6 +19,7 @@ from blockdiff.errors import BlockdiffError
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
+    from blockdiff.engine.checkpoint.store import Checkpoint
     from blockdiff.engine.report import VerifyReport
 
 OVERLAY = "qcow2-overlay"
@@ -56,6 +58,7 @@ OVERLAY = "qcow2-overlay"
 )
 @click.option("--resize", is_flag=True, help="Cut a DST file that is longer than SRC.")
 @click.option("--force", is_flag=True, help="Write to DST even when it is mounted, held or locked.")
+@with_checkpoint
 @read_options(window=False)
 @output_options((*REPORT_FORMATS, OVERLAY))
 def command(
@@ -93,6 +96,13 @@ def command(
       blockdiff copy --changed -o qcow2-overlay --base base.qcow2 disk.img monday.qcow2
       blockdiff copy --from-snap last --verify "rbd:p/i@s2?conf=a.conf" "rbd:p/i?conf=b.conf"
     """
+    checkpoint = take(reading)
+    if checkpoint is not None and (from_snap is not None or base is not None):
+        raise click.UsageError(
+            "--checkpoint and --from-snap do not go together: run the same command again, and it goes on"
+            if from_snap is not None
+            else "--checkpoint and --base do not go together: nothing is left of an overlay that was not finished"
+        )
     if from_snap is not None:
         _refuse_together(
             changed=changed, extents=list_file, base=base, discard=discard, resize=resize, sparse=sparse != "auto"
@@ -106,7 +116,10 @@ def command(
     progress = make_progress(progress_mode, quiet=quiet)
     writer = make_writer(output, progress, quiet=quiet)
     options = {"resize": resize, "force": force, "discard": discard, "base": base}
-    with opened_for_copy(src, dst, list_file, **options) as (source, target, listed):
+    with (
+        opened_for_copy(src, dst, list_file, **options) as (source, target, listed),
+        finishing(checkpoint, shown=False),
+    ):
         run = Copy(
             source,
             target,
@@ -116,6 +129,7 @@ def command(
             verify=read_back,
             options=gather(**reading),
             progress=progress,
+            checkpoint=checkpoint,
         )
         try:
             report = run.run()
@@ -125,9 +139,9 @@ def command(
             if (
                 not quiet and base is None and output not in ("json", "jsonl")
             ):  # there the report says it, and stderr is one object
-                click.echo(_unfinished(run.report), err=True)
+                click.echo(_unfinished(run.report, checkpoint), err=True)
             raise
-        writer.end(report, _result(report, verbose))
+        writer.end(report, [*_result(report, verbose), *resumed(report)])
     return 0
 
 
@@ -196,12 +210,12 @@ def _replicated(report: VerifyReport, verbose: bool) -> list[str]:
     return [f"replicated: @{extra['to_snapshot']}{since}", *_result(report, verbose)]
 
 
-def _unfinished(report: VerifyReport) -> str:
+def _unfinished(report: VerifyReport, checkpoint: Checkpoint | None) -> str:
     count = report.extra["copied_bytes"] + report.extra["zeroed_bytes"]
-    return (
-        f"blockdiff: {os.fsdecode(report.target.url)} is incomplete: {count:,} bytes were written; "
-        "run the command again with --changed to go on"
-    )
+    again = "run the command again with --changed to go on"
+    if checkpoint is not None and checkpoint.has_more:
+        again = f"run the same command again to go on: {checkpoint.name} has what was done"
+    return f"blockdiff: {os.fsdecode(report.target.url)} is incomplete: {count:,} bytes were written; {again}"
 
 
 def _result(report: VerifyReport, verbose: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,8 @@ from blockdiff.cli.options import Name
 from blockdiff.cli.streams import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from blockdiff.engine.checkpoint.store import Checkpoint
     from blockdiff.engine.report import VerifyReport
 
@@ -71,7 +74,33 @@ def resumed(report: VerifyReport) -> list[str]:
     return [text]
 
 
+def with_checkpoint(command: Any) -> Any:
+    """Gives a command the options."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def finishing(checkpoint: Checkpoint | None, *, shown: bool) -> Iterator[Any]:
+    """Gives what a comparison is given; the checkpoint is removed when all went well, and kept when not."""
+    if checkpoint is None:
+        yield None
+        return
+    from blockdiff.engine.checkpoint.keeping import Whole
+
+    try:
+        yield Whole(checkpoint)
+        checkpoint.done = True
+    except BaseException:
+        if shown:
+            say_saved(checkpoint)
+        raise
+    finally:
+        checkpoint.close()
+
+
 def say_saved(checkpoint: Checkpoint) -> None:
     """After an error or Ctrl-C: how to go on."""
-    if checkpoint.state is not None and not checkpoint.trouble:
+    if checkpoint.has_more:
         say(f"blockdiff: {checkpoint.name} has what was done: run the same command again to go on")

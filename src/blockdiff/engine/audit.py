@@ -13,12 +13,15 @@ from blockdiff._fast import Aligner, Extents, Merge, combine_table
 from blockdiff.engine.compare import Comparison
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.plan import plan_against_zero, plan_compare
+from blockdiff.engine.stream import clip
 from blockdiff.engine.verify import refuse_same, shared_ranges, span
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from blockdiff.engine.checkpoint.keeper import Keeper
+    from blockdiff.engine.checkpoint.keeping import Keeping
     from blockdiff.engine.device import Device
     from blockdiff.engine.progress import Progress
 
@@ -54,7 +57,7 @@ class Audit:
 
     ``base`` None judges a list of *allocated* blocks: all that is not zero in ``target`` must be listed.
     ``listed`` gives the checked list, once for every call; ``list_granularity`` is the largest power of two that its
-    boundaries share (0: the list is empty).
+    boundaries share (0: the list is empty). ``checkpoint``: what is settled is kept there, and not read again.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class Audit:
         list_granularity: int = 0,
         options: ReadOptions | None = None,
         progress: Progress | None = None,
+        checkpoint: Keeping | None = None,
     ) -> None:
+        self._checkpoint = checkpoint
         self._options, self._listed = options or ReadOptions(), listed
         self._base, self._target = base, target
         self.totals = AuditTotals(list_granularity=list_granularity)
@@ -77,23 +82,43 @@ class Audit:
         g, base, target = self._options.granularity, self._base, self._target
         if base is None:
             start, end, method = 0, target.size, "content"
-            plan = plan_against_zero(target, 0, end, granularity=g, mark=self._listed())
+            keeper, at, granule = self._begin(end)
+            plan = plan_against_zero(target, granule, end, granularity=g, mark=self._listed())
         else:
             refuse_same(base, target)
             start, end = span(0, None, base, target)
-            method, shared = shared_ranges(base, target, start, end)
-            plan = plan_compare(base, target, start, end, granularity=g, shared=shared, mark=self._listed())
+            keeper, at, granule = self._begin(end)
+            method, shared = shared_ranges(base, target, granule, end)
+            plan = plan_compare(base, target, granule, end, granularity=g, shared=shared, mark=self._listed())
         return Comparison(
             target if base is None else base,
             None if base is None else target,
-            plan,
+            plan if granule == at else clip(plan, at, end),
             start=start,
             end=end,
             options=self._options,
             command="audit",
             method=method,
             progress=progress,
+            keeper=keeper,
         )
+
+    def _begin(self, end: int) -> tuple[Keeper | None, int, int]:
+        """The keeper of the checkpoint, where it goes on, and the granule in which that is: a list may have cut it."""
+        if self._checkpoint is None:
+            return None, 0, 0
+        base, target = self._base, self._target
+        keeper = self._checkpoint.keeper(
+            target if base is None else base,
+            None if base is None else target,
+            0,
+            end,
+            command="audit",
+            only=_Again(self._listed),
+            options=self._options,
+            asked={"method": "content"},
+        )
+        return keeper, keeper.start, keeper.start - keeper.start % self._options.granularity
 
     def __iter__(self) -> Iterator[Extents]:
         totals, report = self.totals, self.report
@@ -136,6 +161,16 @@ class Audit:
         yield from self._run
         if self._base is not None and self._target.size > self._base.size:
             yield Extents([(self._base.size, self._target.size - self._base.size, Kind.SIZE)])
+
+
+class _Again:
+    """The list, to be walked as often as wanted."""
+
+    def __init__(self, listed: Listed) -> None:
+        self._listed = listed
+
+    def __iter__(self) -> Iterator[Extents]:
+        return self._listed()
 
 
 class _Explained:

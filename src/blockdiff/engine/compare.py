@@ -136,7 +136,7 @@ class Comparison:
         limit = self._limit or (RateLimit(self._options.rate) if self._options.rate else None)
         joiner, keeper = Aligner(1), self._keeper
         if keeper is not None:
-            keeper.begin(self.report, lambda: (_paths(readers, 0), _paths(readers, 1)))
+            keeper.begin(self.report, lambda: (paths(readers, 0), paths(readers, 1)))
             yield from self._take_up(keeper, joiner)
         size = max(self._task_size(total), self._options.granularity)  # no task may cut a granule
         inline = total <= INLINE
@@ -234,7 +234,7 @@ class Comparison:
         self._bad_parts.append(self._bad.finish())
         report.unreadable = Extents(e for part in self._bad_parts for e in part)
         for index, (side, device) in enumerate(((report.source, self._source), (report.target, self._target))):
-            for path, count in _paths(readers, index).items():
+            for path, count in paths(readers, index).items():
                 side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
             side.note = note_path(device, side, max(reader.direct_errno(index) for reader in readers))
         if self._keeper is not None:
@@ -243,7 +243,7 @@ class Comparison:
             reader.close()
 
 
-def _paths(readers: list[Any], side: int) -> dict[str, int]:
+def paths(readers: list[Any], side: int) -> dict[str, int]:
     """Bytes of a side that were read so far, by path."""
     found: dict[str, int] = {}
     for reader in readers:

@@ -10,8 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from blockdiff import _fast
-from blockdiff._fast import SEG_COPY, SET_TABLES, Extents, Merge, ReadFailed, combine_table
-from blockdiff.engine.compare import check_unchanged
+from blockdiff._fast import SEG_COPY, SET_TABLES, Merge, ReadFailed, combine_table
+from blockdiff.engine.checkpoint.rounds import rounds
+from blockdiff.engine.checkpoint.telling import sums
+from blockdiff.engine.compare import check_unchanged, paths
 from blockdiff.engine.options import ReadOptions, default_workers
 from blockdiff.engine.plan import known_extents, whole
 from blockdiff.engine.progress import NoProgress, RateLimit
@@ -20,12 +22,16 @@ from blockdiff.engine.report import Side, VerifyReport
 from blockdiff.engine.stream import clip
 from blockdiff.engine.verify import Verification, span
 from blockdiff.engine.workers import INLINE, run_plan, task_size
+from blockdiff.engine.written import Written
 from blockdiff.errors import ContentsDoNotMatch, InvalidInput
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from blockdiff._fast import Extents
+    from blockdiff.engine.checkpoint.copying import Copying
+    from blockdiff.engine.checkpoint.store import Checkpoint
     from blockdiff.engine.device import Device, WritableDevice
     from blockdiff.engine.progress import Progress
 
@@ -33,9 +39,9 @@ SPARSE = ("auto", "always", "never")
 ZERO = 9  # a plan's kind for "make the target read as zeroes here"
 
 _ZEROISH = (Kind.ZERO, Kind.HOLE)
+READING_BACK = "verify"
 _ACTION = combine_table(lambda wanted, src: None if wanted is None else ZERO if src in _ZEROISH else SEG_COPY)
 _NOT_YET_ZERO = combine_table(lambda action, dst: None if action == ZERO and dst in _ZEROISH else action)
-MAX_WRITTEN = 250_000  # extents remembered for reading back; beyond, neighbours are joined over growing gaps
 
 
 class Copy:
@@ -45,7 +51,8 @@ class Copy:
     what becomes of zeroes: ``auto`` keeps the source's holes, ``always`` punches data blocks of zeroes too, ``never``
     writes all zeroes. ``verify`` reads the target back past the page cache: all of the range, or what was written where
     ``changed`` or ``only`` limit it. The target must be at least as large as the source; what it has beyond is not
-    touched. Raises InvalidInput, DeviceError (where; the target is then incomplete), ContentsDoNotMatch.
+    touched. ``checkpoint``: what is done is kept there, and not done again.
+    Raises InvalidInput, DeviceError (where; the target is then incomplete), ContentsDoNotMatch.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class Copy:
         verify: bool = False,
         options: ReadOptions | None = None,
         progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         if sparse not in SPARSE:
             raise InvalidInput(f"unknown way with zeroes {sparse!r}: known are {', '.join(SPARSE)}")
@@ -74,10 +82,11 @@ class Copy:
         self._changed, self._only, self._sparse, self._verify = changed, only, sparse, verify
         self._options, self._progress = options or ReadOptions(), progress or NoProgress()
         self._start, self._end = span(0, source.size, source, target)
-        self._written = _Written()
+        self._written = Written()
         self._zeroed = 0
         self._readers: list[Any] = []
         self._differences: Verification | None = None
+        self._kept = None if checkpoint is None else self._take_up(checkpoint)
         method = "changed" if changed else "listed" if only is not None else "full"
         self.report = VerifyReport(
             "copy",
@@ -88,27 +97,47 @@ class Copy:
             length=source.size,
         )
 
+    def _take_up(self, checkpoint: Checkpoint) -> Copying:
+        from blockdiff.engine.checkpoint.copying import Copying
+
+        asked = {"changed": self._changed, "sparse": self._sparse, "verify": self._verify}
+        kept = Copying(
+            checkpoint, self._source, self._target, self._end, only=self._only, options=self._options, asked=asked
+        )
+        self._written.add(kept.written)
+        return kept
+
     def run(self) -> VerifyReport:
         """Copies, makes it durable, verifies if asked."""
-        began = time.monotonic()
+        began = time.monotonic() - (self._kept.seconds if self._kept else 0)
         report = self.report
         report.extra.update(copied_bytes=0, zeroed_bytes=0, verified=None, verified_bytes=0)
         try:
-            self._copy()
-            check_unchanged(self._source, self._target, warnings=report.warnings)
-            self._target.flush()
+            if self._kept is not None and self._kept.copied:
+                self._kept.recall(report)
+            else:
+                self._copy_durably()
             if self._verify:
                 self._read_back()
             report.complete = True
         except ReadFailed as error:
             raise translate(error, self._source, self._target) from error
         finally:
-            self._sum_up()
             report.elapsed_seconds = time.monotonic() - began
+            if self._kept is not None:
+                self._kept.tell(report)
             for reader in self._readers:
                 reader.close()
         report.identical = report.complete and report.extra["verified"] is True and self._whole
         return report
+
+    def _copy_durably(self) -> None:
+        try:
+            self._copy()
+            check_unchanged(self._source, self._target, warnings=self.report.warnings)
+            self._target.flush()
+        finally:
+            self._sum_up()
 
     @property
     def _whole(self) -> bool:
@@ -125,19 +154,47 @@ class Copy:
         )
         self._readers = [self._reader(workers) for _ in range(workers)]
         limit = RateLimit(self._options.rate) if self._options.rate else None
-        wanted = clip(self._only, self._start, self._end) if self._only is not None else whole(self._start, self._end)
-        known = known_extents(self._target, self._start, self._end)
-        actions = self._actions(wanted, self._start, self._end)
+        keeper = self._kept.keeper("copy", self._start, self._done) if self._kept is not None else None
+        at = self._start if keeper is None else keeper.start
+        wanted = clip(self._only, at, self._end) if self._only is not None else whole(at, self._end)
+        known = known_extents(self._target, at, self._end)
+        actions = self._actions(wanted, at, self._end)
         plan = self._zeroing(actions if self._sparse == "never" else Merge(actions, known, _NOT_YET_ZERO))
         self._progress.start("copy", total)
         try:
             size = task_size(total, self._options.rate, least)
-            for finding in run_plan(plan, self._readers, size=size, inline=total <= INLINE, limit=limit):
-                self._written.add(finding.task)
-                self._progress.advance(finding.task.end - self._start)
+            if keeper is not None:
+                keeper.begin(self.report, self._read)
+            for part in rounds(plan, size, keeper):
+                for finding in run_plan(part, self._readers, size=size, inline=total <= INLINE, limit=limit):
+                    self._written.add(finding.task)
+                    at = finding.task.end
+                    self._progress.advance(at - self._start)
+                if keeper is not None:
+                    keeper.reach(at)
             self._progress.advance(total)
         finally:
             self._progress.finish()
+            if keeper is not None:
+                keeper.end()
+
+    def _read(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Bytes of both sides that were read to be copied, by path."""
+        return paths(self._readers, 0), {}
+
+    def _done(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the copy."""
+        before = self._kept.before if self._kept else {}
+        return {
+            "copied": before.get("copied", 0) + sum(reader.written for reader in self._readers),
+            "zeroed": before.get("zeroed", 0) + self._zeroed + sum(reader.punched for reader in self._readers),
+            "read": sums(before.get("read", {}), self._read()[0]),
+            "written": self._to_remember,
+        }
+
+    def _to_remember(self) -> list[tuple[int, int]]:
+        limited = self._changed or self._only is not None
+        return [(e.offset, e.length) for e in self._written.extents()] if self._verify and limited else []
 
     def _copy_changed(self) -> None:
         """Writes behind the comparison: a range is written only after it was compared."""
@@ -152,6 +209,7 @@ class Copy:
             progress=self._progress,
             command="copy",
             eager=True,
+            checkpoint=self._kept.stage("compare", self._done) if self._kept is not None else None,
         )
         for found in run:
             start, end = found.start, found.end
@@ -197,9 +255,12 @@ class Copy:
             shared=False,
             progress=self._progress,
             command="verify",
+            checkpoint=self._kept.stage(READING_BACK, self._remembered) if self._kept is not None else None,
         )
         for found in run:
             first = found[0]
+            if self._kept is not None:
+                self._kept.discard()
             raise ContentsDoNotMatch(
                 f"{self._target.url} reads back differently from what was written, first at offset {first.offset} "
                 f"(length {first.length}): the device is not to be trusted, or the source changed meanwhile"
@@ -209,6 +270,8 @@ class Copy:
                 f"{self._target.url} was read back through the page cache: {run.report.target.note}"
             )
         proved = sum(run.report.skipped.get(reason, 0) for reason in ("hole", "osd-checksum"))
+        if self._kept is not None:
+            self.report.extra["checkpoint"] = run.report.extra["checkpoint"]
         self.report.extra.update(verified=True, verified_bytes=run.report.bytes_compared + proved)
 
     def _to_read_back(self) -> Iterable[Extents] | None:
@@ -218,51 +281,25 @@ class Copy:
         written = [self._written.extents()]
         return written if self._only is None else Merge(written, self._only, SET_TABLES["intersect"])
 
+    def _remembered(self) -> dict[str, Any]:
+        """What a checkpoint keeps while it is read back."""
+        assert self._kept is not None, "it asks"
+        return self._kept.remember(self.report, self._to_remember)
+
     def _sum_up(self) -> None:
-        report = self.report
-        for reader in self._readers:
-            for path, count in reader.bytes_read(0).items():
-                report.source.bytes_by_path[path] = report.source.bytes_by_path.get(path, 0) + count
-        report.extra["copied_bytes"] = sum(reader.written for reader in self._readers)
-        report.extra["zeroed_bytes"] = self._zeroed + sum(reader.punched for reader in self._readers)
+        report, done = self.report, self._done()
+        report.extra |= {"copied_bytes": done["copied"], "zeroed_bytes": done["zeroed"]}
         if self._differences is None:
+            report.source.bytes_by_path = sums(report.source.bytes_by_path, self._read()[0])
             return
+        report.source.bytes_by_path = done["read"]
         compared = self._differences.report
         report.bytes_compared, report.skipped = compared.bytes_compared, compared.skipped
         report.difference_count, report.differing_bytes = compared.difference_count, compared.differing_bytes
         report.bytes_by_class, report.method = compared.bytes_by_class, f"changed ({compared.method})"
         report.warnings += compared.warnings
         for side, other in ((report.source, compared.source), (report.target, compared.target)):
-            for path, count in other.bytes_by_path.items():
-                side.bytes_by_path[path] = side.bytes_by_path.get(path, 0) + count
+            side.bytes_by_path = sums(side.bytes_by_path, other.bytes_by_path)
             side.note = side.note or other.note
-
-
-class _Written:
-    """The ranges that were written, in bounded memory: too many are joined over gaps, which only means reading more."""
-
-    def __init__(self) -> None:
-        self._extents = Extents()
-        self._pending: list[Extents] = []
-        self._count = 0
-        self._gap = 0
-
-    def add(self, batch: Extents) -> None:
-        if not len(batch):
-            return
-        self._pending.append(batch.with_kind(Kind.DATA))
-        self._count += len(batch)
-        if self._count >= MAX_WRITTEN // 4:
-            self._settle()
-
-    def extents(self) -> Extents:
-        self._settle()
-        return self._extents
-
-    def _settle(self) -> None:
-        for batch in self._pending:
-            self._extents = self._extents.union(batch)
-        self._pending, self._count = [], 0
-        while len(self._extents) > MAX_WRITTEN:
-            self._gap = max(4096, self._gap * 2)
-            self._extents = self._extents.coalesce(self._gap)
+        if "checkpoint" in compared.extra:
+            report.extra["checkpoint"] = compared.extra["checkpoint"]

@@ -1,5 +1,6 @@
 """A run that is taken up at any moment reports what an uninterrupted one does, and reads nothing again."""
 
+import os
 import random
 import shutil
 
@@ -213,7 +214,7 @@ def test_many_runs(tmp_path, small_tasks):
 PIECES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20), st.sampled_from("zr=bh")), max_size=14)
 
 
-@settings(max_examples=25)
+@settings(max_examples=int(os.environ.get("BLOCKDIFF_CHECKPOINT_PAIRS", "6")))
 @given(pieces=PIECES, seed=st.integers(0, 5), granularity=st.sampled_from([512, 4096]), tail=st.integers(0, 4095))
 def test_random_pairs(tmp_path_factory, pieces, seed, granularity, tail):
     from blockdiff.engine import workers

@@ -16,8 +16,12 @@ MAX_SIZE = 64 << 20  # bytes of a file that is read at all
 
 
 class Part(msgspec.Struct, forbid_unknown_fields=True):
-    """What one run settled: ``[start, end)``, and when (UTC). ``stage``: compare, copy, verify or digest."""
+    """What one run, or a stage of it, settled: ``[start, end)``, and when (UTC).
 
+    ``stage``: compare, copy, verify or digest.
+    """
+
+    run: int
     stage: str
     start: int
     end: int
@@ -31,9 +35,9 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     """All that another run needs. Units are bytes.
 
     ``job`` says what of which devices is compared how; ``id`` (hexadecimal) binds the file beside it to this one, whose
-    first ``log[0]`` bytes belong to this state and end with the chained checksum ``log[1]``. Everything before
-    ``reached`` is settled in this ``stage``. ``read``: bytes read of each side by path; ``facts``: what a digest plan
-    tells; ``extra``: what else the command keeps.
+    first ``log[0]`` bytes belong to this state and end with the chained checksum ``log[1]``, those of this stage from
+    ``stage_log`` on. Everything before ``reached`` is settled in this ``stage``. ``read``: bytes read of each side by
+    path; ``facts``: what a digest plan tells; ``extra``: what else the command keeps.
     """
 
     id: str
@@ -44,6 +48,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     stage: str
     reached: int
     log: tuple[int, int]
+    stage_log: int
     read: tuple[dict[str, int], dict[str, int]]
     parts: list[Part]
     warnings: list[str]

@@ -6,6 +6,7 @@ behind it is. What was planned ahead, is under way, or was found since then is n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from blockdiff.engine.checkpoint.planned import Planned
 from blockdiff.engine.checkpoint.settled import FOUND, PLAN, UNREADABLE, settled
 from blockdiff.engine.checkpoint.store import program
 from blockdiff.engine.checkpoint.telling import joined, more, now, parts_told, sums
+from blockdiff.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +73,7 @@ class Keeper:
         self._report: VerifyReport | None = None
         self._doubts: list[str] = []
         self._moment = _Moment(self.start, checkpoint.log.position, {})
+        self._stage_log = checkpoint.log.position[0] if self._here is None else self._here.stage_log
         self._found = 0
         self.compared = 0
 
@@ -90,17 +93,23 @@ class Keeper:
             self._doubts = doubts(self._job, before.parts[-1].saved, restarted=before.boot != this_boot())
             report.warnings += self._doubts
         self._note(self.start)
+        self._checkpoint.at_close = self._save_at_last
         self.save()
 
     def settled(self) -> Iterator[tuple[list[Extents], Finding]]:
         """What was settled before: batches of the plan, and what was found where these were read."""
         if self._here is None:
             return
-        for plan, finding in settled(self._checkpoint.log, self._here.log):
+        for plan, finding in settled(self._checkpoint.log, self._here.log, self._here.stage_log):
             self.compared += finding.task.total() - finding.unreadable.total()
             yield plan, finding
 
     # ---- what happens ----
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return self._checkpoint.due
 
     def plan(self, batch: Extents, *, idle: bool) -> None:
         """A batch of the plan is made. ``idle``: nothing that was planned before is still to be read."""
@@ -119,7 +128,7 @@ class Keeper:
     def reach(self, reached: int) -> None:
         """Everything before ``reached`` is settled."""
         self._note(reached)
-        if self._checkpoint.trouble:
+        if not self._checkpoint.usable:
             self._planned.held = []
         elif self._checkpoint.due:
             self.save()
@@ -131,7 +140,7 @@ class Keeper:
         self._moment = _Moment(reached, self._checkpoint.log.position, extra)
 
     def _keep(self, tag: bytes, extents: Extents) -> None:
-        if self._checkpoint.trouble:
+        if not self._checkpoint.usable:
             return
         try:
             self._checkpoint.log.append(tag, extents)
@@ -151,15 +160,19 @@ class Keeper:
 
     def save(self) -> None:
         """Saves the last moment."""
-        if self._checkpoint.trouble:
+        if not self._checkpoint.usable:
             return
         self._fold()
         if self._make_durable is not None:
             self._make_durable()
         self._checkpoint.save(self._state(self._moment))
 
+    def _save_at_last(self) -> None:
+        with contextlib.suppress(DeviceError):  # what was written since the last time is not durable
+            self.save()
+
     def _state(self, moment: _Moment) -> State:
-        report, before = self._report, self._before
+        report = self._report
         assert report is not None, "begin() gave it"
         return State(
             id=self._checkpoint.id,
@@ -169,18 +182,19 @@ class Keeper:
             job=self._job,
             stage=self._stage,
             reached=moment.reached,
+            stage_log=self._stage_log,
             log=moment.log,
             read=self._read_in_all(),
             parts=self._parts(moment.reached),
             warnings=[text for text in report.warnings if text not in self._doubts],
             facts=self.facts(self._digests.facts() if self._digests else {}),
-            extra=(before.extra if before else {}) | moment.extra,
+            extra={name: value() if callable(value) else value for name, value in moment.extra.items()},
         )
 
     def _parts(self, reached: int) -> list[Part]:
         seconds = round(time.monotonic() - self._clock, 3)
         read = sum(sum(side.values()) for side in self._read())
-        part = Part(self._stage, self.start, reached, self._began, now(), seconds, read)
+        part = Part(self._checkpoint.run, self._stage, self.start, reached, self._began, now(), seconds, read)
         return joined([*(self._before.parts if self._before else ()), part])
 
     # ---- telling ----
@@ -206,7 +220,8 @@ class Keeper:
         """The run ended, well or not: saves how far it came, and adds to the report what other runs did."""
         report, here, checkpoint = self._report, self._here, self._checkpoint
         assert report is not None, "begin() gave it"
-        self.save()
+        self._save_at_last()
+        checkpoint.at_close = None
         report.bytes_compared += self.compared
         if here is not None:
             report.elapsed_seconds += sum(part.seconds for part in here.parts if part.stage == self._stage)

@@ -73,8 +73,11 @@ class Log:
         os.ftruncate(self._fd, position[0])
         self.position = position
 
-    def read(self, position: Position) -> Iterator[tuple[bytes, bytes]]:
-        """Tag and content of the records up to a position, each checked. InvalidInput: damaged, or not there."""
+    def read(self, position: Position, begin: int = 0) -> Iterator[tuple[bytes, bytes]]:
+        """Tag and content of the records from ``begin`` up to a position; all are checked.
+
+        InvalidInput: damaged, or not there.
+        """
         end, wanted = position
         at, value = 0, int(self._first_line[len(MAGIC) : -1], 16)
         if end == 0:
@@ -85,8 +88,9 @@ class Log:
             at = len(self._first_line)
             while at < end:
                 tag, piece, value = self._record(file.read(_HEAD.size), file, value)
+                if at >= begin:
+                    yield tag, piece
                 at += _HEAD.size + len(piece)
-                yield tag, piece
         if at != end or value != wanted:
             raise damaged(self.path, "it is not what its checkpoint says")
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 FOUND, UNREADABLE, PLAN = b"f", b"u", b"p"
 
 
-def settled(log: Log, position: Position) -> Iterator[tuple[list[Extents], Finding]]:
-    """Batches of the plan, and of what in them was read what was found there; in order."""
+def settled(log: Log, position: Position, begin: int) -> Iterator[tuple[list[Extents], Finding]]:
+    """Batches of the plan, and of what in them was read what was found there; in order, from the byte ``begin`` on."""
     held: dict[bytes, list[Extents]] = {FOUND: [], UNREADABLE: [], PLAN: []}
-    for tag, data in log.read(position):
+    for tag, data in log.read(position, begin):
         if tag != PLAN and held[PLAN]:
             yield _group(held)
             held = {FOUND: [], UNREADABLE: [], PLAN: []}

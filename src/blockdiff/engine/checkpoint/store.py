@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from blockdiff.engine.checkpoint.form import State
     from blockdiff.engine.checkpoint.log import Log
 
@@ -30,8 +32,9 @@ class Checkpoint:
         self.path, self.keep, self._every = os.fspath(path), keep, every
         self.trouble = ""
         self.state: State | None = None
-        self.id = ""
+        self.id, self.run = "", 1
         self.done = False
+        self.at_close: Callable[[], None] | None = None
         self._lock = -1
         self._cost = 0.0
         self._next = 0.0
@@ -50,6 +53,13 @@ class Checkpoint:
 
     def begin(self, job: dict[str, Any]) -> State | None:
         """The state to go on from, None where there is none yet. InvalidInput: it is of another job, or damaged."""
+        try:
+            return self._begin(job)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _begin(self, job: dict[str, Any]) -> State | None:
         from blockdiff.engine.checkpoint.form import decode
         from blockdiff.engine.checkpoint.job import refuse_other
         from blockdiff.engine.checkpoint.log import Log
@@ -67,17 +77,32 @@ class Checkpoint:
         if state is not None:
             log.take_up(state.log)
         self._log, self.id, self.state = log, number, state
+        self.run = 1 if state is None else state.parts[-1].run + 1
         return state
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another run can go on from it."""
+        return self.state is not None and not self.trouble and not (self.done and not self.keep)
+
+    def discard(self) -> None:
+        """What was done is worth nothing: it will be gone."""
+        self.done, self.keep = True, False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be saved: nothing went wrong, and it was not closed."""
+        return not self.trouble and self._log is not None
 
     @property
     def due(self) -> bool:
         """Whether it is time to save."""
-        return not self.trouble and time.monotonic() >= self._next
+        return self.usable and time.monotonic() >= self._next
 
     def save(self, state: State) -> None:
         """Makes it the state in the file, on stable storage; where that fails, ``trouble`` says why from then on."""
         self.state = state
-        if self.trouble:
+        if not self.usable:
             return
         began = time.monotonic()
         try:
@@ -175,7 +200,10 @@ class Checkpoint:
             raise InvalidInput(f"{part} is there and not blockdiff's: name another checkpoint")
 
     def close(self) -> None:
-        """Ends its use. When ``done`` it is removed, unless it is to be kept."""
+        """Ends its use, saved once more. When ``done`` it is removed, unless it is to be kept."""
+        if self.at_close is not None and not self.done:
+            self.at_close()
+        self.at_close = None
         remove = self.done and not self.keep
         if remove and self._lock >= 0 and _is_still(self._lock, self.path):
             with contextlib.suppress(OSError):
@@ -184,6 +212,9 @@ class Checkpoint:
         if self._log is not None:
             self._log.close(remove=remove)
             self._log = None
+        self._unlock()
+
+    def _unlock(self) -> None:
         fd, self._lock = self._lock, -1
         if fd >= 0:
             os.close(fd)

@@ -50,6 +50,7 @@ def parts_told(parts: list[Part]) -> dict[str, Any]:
     """What each run settled, as JSON."""
     told = [
         {
+            "run": part.run,
             "stage": part.stage,
             "offset": part.start,
             "length": part.end - part.start,
@@ -60,7 +61,7 @@ def parts_told(parts: list[Part]) -> dict[str, Any]:
         }
         for part in parts
     ]
-    return {"runs": len(parts), "parts": told}
+    return {"runs": parts[-1].run, "parts": told}
 
 
 def now() -> str:
