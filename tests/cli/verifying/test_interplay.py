@@ -22,6 +22,8 @@ SIZE = 40 * BLOCK + 7
 ALSO = {
     "sample": (("--sample", "50%", "--seed", "x", "--sample-block", "4K"), "sample", "sampling"),
     "confidence": (("--confidence", "99%", "--corruption", "10%", "--sample-block", "4K"), "sample", "sampling"),
+    "ledger": (("--ledger", "{target}.ledger"), "ledger", "ledger"),
+    "budget": (("--ledger", "{target}.ledger", "--budget", "1h"), "ledger", "ledger"),
     "recheck": (("--recheck", "0"), "recheck", "recheck"),
     "triage": (("--triage",), "triage", "triage"),
     "checkpoint": (("--checkpoint", "{target}.ckpt"), "checkpoint", "checkpoint"),
@@ -49,6 +51,17 @@ REFUSED = {
     ("checkpoint", "sample"),
     ("checkpoint", "confidence"),
     ("confidence", "sample"),
+    ("budget", "sample"),
+    ("budget", "confidence"),
+    ("budget", "checkpoint"),
+    ("budget", "first"),
+    ("budget", "repair"),
+    ("budget", "plan"),
+    ("budget", "window"),
+    ("ledger", "sample"),
+    ("confidence", "ledger"),
+    ("checkpoint", "ledger"),
+    ("ledger", "window"),
     ("first", "recheck"),
     ("first", "repair"),
     ("first", "plan"),
@@ -151,7 +164,7 @@ def test_two_go_together_or_are_refused(one, other, place):
 def test_a_whole_volume_is_identical_only_if_all_was_compared(name, place):
     done = run(place, "same", name)
     report = json.loads(done.stdout)
-    assert report["identical"] is ("sample" not in keys_of(name))
+    assert report["identical"] is (name not in ("sample", "confidence", "budget"))
 
 
 def test_every_aspect_is_here():

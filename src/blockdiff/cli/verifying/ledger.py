@@ -44,20 +44,19 @@ def make(given: dict[str, Any]) -> Aspect | None:
 class Ledgered(Aspect):
     """A verify that is written down."""
 
-    option = "--ledger"
-
     def __init__(self, path: str, text: str | None) -> None:
         from blockdiff import __version__
         from blockdiff.budget import parse_budget
         from blockdiff.engine.ledger.session import Session
 
+        self.option = "--ledger" if text is None else "--budget"
         self.budget = None if text is None else parse_budget(text)
         self.session = Session(path, self.budget, version=__version__)
 
     def prepare(self, job: Job) -> None:
         for other in job.aspects:
             if other.option in _ALONE:
-                raise click.UsageError(f"--ledger and {other.option} do not go together")
+                raise click.UsageError(f"{self.option} and {other.option} do not go together")
         if job.comparing.get("first") and self.budget:
             raise click.UsageError("--budget and --first do not go together")
         if len(job.names) > 2:

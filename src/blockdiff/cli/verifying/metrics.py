@@ -157,6 +157,7 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
         settled=settled,
         mismatch=_mismatch(report),
         unverified=max(0, largest - settled),
+        oldest=report.extra.get("ledger", {}).get("oldest_age_seconds"),
         duration=duration,
         fallbacks=tuple(_fallbacks(report)),
     )
