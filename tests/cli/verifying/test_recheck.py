@@ -78,6 +78,14 @@ def test_no_difference_left_is_no_alarm_and_no_proof(pair):
     assert not done.stdout.startswith("identical")
 
 
+def test_a_sample_whose_differences_are_gone(pair):
+    a, b = pair
+    spoil(b, 3)
+    with mend(b, 3, 0.7):
+        done = blockdiff("verify", a, b, "--sample", "100%", "--recheck", 1.5, expect=0)
+    assert done.stdout.startswith("no confirmed difference in the sample")
+
+
 def test_identical_ones_do_not_wait(pair):
     done = blockdiff("verify", *pair, "--recheck", 3600, "-o", "json", expect=0, timeout=30)
     report = obeys(json.loads(done.stdout), "report")

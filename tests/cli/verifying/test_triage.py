@@ -99,6 +99,47 @@ def test_a_side_is_no_history_of_itself(three):
         assert "one and the same" in done.stderr
 
 
+@pytest.mark.parametrize("algorithm", ["xxh3-128", "blake3"])
+def test_a_manifest_as_history(three, algorithm):
+    new, target, old = three
+    small, large = old.parent / "small.manifest", old.parent / "large.manifest"
+    for manifest, size in ((small, "4K"), (large, "64K")):
+        within("digest", old, "-o", manifest, "--block-size", size, "--algorithm", algorithm, expect=0)
+    _, value = triage(new, target, "--history", small)
+    assert [one[2] for one in said(value)][:3] == ["stale", "unknown", "bit-flip"]
+    assert value["findings"][0]["history"] == [str(small)]
+    _, value = triage(new, target, "--history", large)
+    assert said(value)[0] == (2 * BLOCK, BLOCK, "unknown")  # other blocks of these 64 KiB are new
+    target.write_bytes(OLD[: 16 * BLOCK] + TARGET[16 * BLOCK : 64 * BLOCK] + OLD[64 * BLOCK :])
+    _, value = triage(new, target, "--history", large, "--history", old)
+    stale = [one for one in value["findings"] if one["finding"] == "stale"]
+    assert [(one["offset"], one["history"]) for one in stale] == [
+        (2 * BLOCK, [str(large), str(old)]),
+        (5 * BLOCK, [str(large), str(old)]),
+        (9 * BLOCK, [str(large), str(old)]),
+    ]
+
+
+def test_a_damaged_manifest_proves_nothing_and_is_told(three):
+    new, target, old = three
+    manifest = old.parent / "manifest"
+    within("digest", old, "-o", manifest, "--block-size", "4K", expect=0)
+    data = bytearray(manifest.read_bytes())
+    with manifest.open("r+b") as file:
+        place = data.index(digest_of(OLD[2 * BLOCK : 3 * BLOCK]))
+        file.seek(place)
+        file.write(bytes([data[place] ^ 1]))
+    _, value = triage(new, target, "--history", manifest)
+    assert value["findings"][0]["finding"] == "unknown"
+    assert any(str(manifest) in note for note in value["notes"])
+
+
+def digest_of(data):
+    import xxhash
+
+    return xxhash.xxh3_128_digest(data)
+
+
 @pytest.mark.parametrize("words", [["--history", "old"], ["--triage-limit", "3"]])
 def test_its_options_go_with_it(three, words):
     assert "goes with --triage" in within("verify", *three[:2], *words, expect=2).stderr

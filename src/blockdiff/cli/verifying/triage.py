@@ -35,7 +35,7 @@ OPTIONS = (
         "history",
         type=Name(),
         multiple=True,
-        metavar="DEVICE",
+        metavar="DEVICE|MANIFEST",
         help="With --triage: an older state of DST, to recognise stale blocks by. May be repeated.",
     ),
     click.option(
@@ -79,9 +79,15 @@ class TriageAspect(Aspect):
 
     def _opened(self, name: str, job: Job) -> Any:
         """A history, closed with this aspect. InvalidInput where it is one of the two sides."""
+        from blockdiff.engine.manifest import is_manifest, open_manifest
         from blockdiff.engine.verify import refuse_same
-        from blockdiff.triage.history import DeviceHistory
+        from blockdiff.triage.history import DeviceHistory, ManifestHistory
+        from blockdiff.triage.reading import Reading
 
+        if is_manifest(name):
+            manifest = open_manifest(name)
+            self._stack.callback(manifest.close)
+            return ManifestHistory(manifest, Reading(job.target))
         device = open_named(name)
         self._stack.callback(device.close)
         for side in (job.source, job.target):

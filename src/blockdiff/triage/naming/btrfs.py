@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from blockdiff.triage.naming.btrfstree import EXTENT_TREE, MOST, ROOT_TREE, SUPER_AT, Trees
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _EXTENT_ITEM, _METADATA_ITEM = 168, 169
 _TREE_BLOCK_REF, _DATA_REF, _SHARED_BLOCK_REF, _SHARED_DATA_REF = 176, 178, 182, 184
+_SIZES = {_TREE_BLOCK_REF: 8, _DATA_REF: 28, _SHARED_BLOCK_REF: 8, _SHARED_DATA_REF: 12}
 _INODE_REF, _EXTENT_DATA, _ROOT_BACKREF = 12, 108, 144
 _TOP, _FS_TREE = 256, 5
 _IS_TREE_BLOCK = 2
@@ -90,13 +92,12 @@ class _Names:
 
     def _leads(self, start: int, data: bytes) -> Iterator[_Lead]:
         """From the item itself, then from the items behind it; a few only."""
-        count = 0
-        for kind, rest in (*_inline(data), *self._behind(start)):
-            for lead in self._lead(kind, rest, start):
-                yield lead
-                count += 1
-                if count >= _LEADS:
-                    return
+        found = (lead for kind, rest in self._references(start, data, 24) for lead in self._lead(kind, rest, start))
+        yield from islice(found, _LEADS)
+
+    def _references(self, start: int, data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+        yield from _inline(data, at)
+        yield from self._behind(start)
 
     def _behind(self, start: int) -> Iterator[tuple[int, bytes]]:
         for count, ((where, kind, offset), data) in enumerate(
@@ -104,17 +105,36 @@ class _Names:
         ):
             if where != start or kind > _SHARED_DATA_REF or count > _LOOKED_AT:
                 return
-            yield kind, struct.pack("<Q", offset) + data if kind == _SHARED_DATA_REF else data
+            yield kind, data if kind == _DATA_REF else struct.pack("<Q", offset) + data
 
     def _lead(self, kind: int, data: bytes, start: int) -> Iterator[_Lead]:
         if kind == _DATA_REF and len(data) >= 28:
             yield _Lead(*struct.unpack_from("<QQQ", data))
         elif kind == _SHARED_DATA_REF and len(data) >= 8:
-            leaf = self._trees.node(struct.unpack_from("<Q", data)[0], 0)
+            address = struct.unpack_from("<Q", data)[0]
+            leaf = self._trees.node(address, 0)
             for (inode, what, offset), item in zip(leaf.keys, leaf.data, strict=True):
                 if what == _EXTENT_DATA and len(item) >= 53 and struct.unpack_from("<Q", item, 21)[0] == start:
-                    base = offset - struct.unpack_from("<Q", item, 37)[0]
-                    yield _Lead(leaf.owner, inode, base & MOST)
+                    base = (offset - struct.unpack_from("<Q", item, 37)[0]) & MOST
+                    for root in islice(self._roots_of(address, 0), _LEADS):
+                        yield _Lead(root, inode, base)
+
+    def _roots_of(self, address: int, depth: int) -> Iterator[int]:
+        """The trees that a node is in: a snapshot shares nodes, which keep the name of their first owner."""
+        extent = self._extent(address)
+        if extent is None or depth > 8:
+            return
+        start, data, _ = extent
+        # an item of the older kind has a key and a level before its references
+        for kind, rest in self._references(start, data, 24 if self._skinny(start) else 42):
+            if kind == _TREE_BLOCK_REF and len(rest) >= 8:
+                yield struct.unpack_from("<Q", rest)[0]
+            elif kind == _SHARED_BLOCK_REF and len(rest) >= 8:
+                yield from self._roots_of(struct.unpack_from("<Q", rest)[0], depth + 1)
+
+    def _skinny(self, start: int) -> bool:
+        found = next(self._trees.items(self._trees.root(EXTENT_TREE), (start, _EXTENT_ITEM, 0)), None)
+        return found is None or found[0][:2] != (start, _EXTENT_ITEM)
 
     def _has(self, lead: _Lead, start: int, logical: int) -> bool:
         """Whether the file still uses the very block, and not only another part of its extent."""
@@ -174,18 +194,12 @@ class _Names:
         return found[0][2], name, fields[0] if directory is not None else 0
 
 
-def _inline(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The references that an extent's item has in itself."""
-    at = 24
+def _inline(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """The references that an extent's item has in itself, from ``at`` on."""
     for _ in range(_LOOKED_AT):
         kind = data[at] if at < len(data) else 0
-        if kind == _DATA_REF:
-            yield kind, data[at + 1 : at + 29]
-            at += 29
-        elif kind == _SHARED_DATA_REF:
-            yield kind, data[at + 1 : at + 13]
-            at += 13
-        elif kind in (_TREE_BLOCK_REF, _SHARED_BLOCK_REF):
-            at += 9
-        else:
+        size = _SIZES.get(kind)
+        if size is None:
             return
+        yield kind, data[at + 1 : at + 1 + size]
+        at += 1 + size

@@ -11,6 +11,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from blockdiff.triage.naming.checksum import digest
 from blockdiff.triage.naming.tool import SECONDS, ToolFailed
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Trees:
         data = read(start + SUPER_AT, SUPER_SIZE)
         if len(data) < SUPER_SIZE or data[64:72] != b"_BHRfS_M":
             raise ToolFailed("it has no superblock")
+        self._kind = struct.unpack_from("<H", data, 196)[0]
+        self._prove(data, "superblock")
         self.sector, self.node_size = struct.unpack_from("<II", data, 144)
         features = struct.unpack_from("<Q", data, 188)[0]
         if features & _UNKNOWN_FEATURES:
@@ -77,6 +80,14 @@ class Trees:
         root, chunk_root = struct.unpack_from("<QQ", data, 80)
         self._roots[ROOT_TREE] = root
         self.chunks = sorted({c.logical: c for c in [*self.chunks, *self._all_chunks(chunk_root)]}.values())
+
+    def _prove(self, data: bytes, what: str) -> None:
+        """Nothing of a block is believed whose checksum is wrong."""
+        known = digest(self._kind, data[32:])
+        if known is None:
+            raise ToolFailed(f"its checksums are of a kind that is not known here ({self._kind})")
+        if data[: len(known)] != known:
+            raise ToolFailed(f"the checksum of its {what} is wrong")
 
     def _system_chunks(self, data: bytes) -> Iterator[Chunk]:
         """Those that the superblock has, to find the tree of chunks with."""
@@ -141,8 +152,6 @@ class Trees:
         """A node, proved to be at its place; of this level, where one is named."""
         node = self._nodes.get(address)
         if node is None:
-            if time.monotonic() > self._end:
-                raise ToolFailed("reading its trees takes too long")
             data = self._read(self._start + self.physical(address, self.node_size), self.node_size)
             node = self._parsed(data, address)
             if len(self._nodes) >= _KEPT:
@@ -155,6 +164,7 @@ class Trees:
     def _parsed(self, data: bytes, address: int) -> Node:
         if len(data) < self.node_size or struct.unpack_from("<Q", data, 48)[0] != address:
             raise ToolFailed(f"its node at {address} says that it is another")
+        self._prove(data, f"node at {address}")
         owner, count, level = struct.unpack_from("<QIB", data, 88)
         each = _POINTER if level else _ITEM
         if level >= _MOST_LEVELS or _HEADER + count * each.size > self.node_size:
@@ -169,7 +179,13 @@ class Trees:
 
     def items(self, address: int, key: Key) -> Iterator[tuple[Key, bytes]]:
         """The items of a tree from ``key`` on, ascending. ``address``: its root."""
+        self._hurry()
         yield from self._upwards(self.node(address), key)
+
+    def _hurry(self) -> None:
+        """Trees that were made to lead astray are left after a while."""
+        if time.monotonic() > self._end:
+            raise ToolFailed("reading its trees takes too long")
 
     def _upwards(self, node: Node, key: Key) -> Iterator[tuple[Key, bytes]]:
         if not node.level:
@@ -181,6 +197,7 @@ class Trees:
 
     def before(self, address: int, key: Key) -> Iterator[tuple[Key, bytes]]:
         """The items from ``key`` on, descending."""
+        self._hurry()
         yield from self._downwards(self.node(address), key)
 
     def _downwards(self, node: Node, key: Key) -> Iterator[tuple[Key, bytes]]:
