@@ -26,6 +26,7 @@ WITH_HOLES = ("human", "qemu", "nbd")  # these shapes say what a range is; the o
 @click.argument("image", type=Name())
 @click.option("--list", "volumes", is_flag=True, help="List what the NBD server IMAGE exports, and nothing else.")
 @click.option("--zeroes", is_flag=True, help="Read the data and show blocks of zeroes as zero.")
+@click.option("--plot", "plotted", is_flag=True, help="Draw it: a mark for each part of IMAGE, in place of the list.")
 @exportdiff.to_name_option()
 @read_options()
 @output_options(LIST_FORMATS)
@@ -33,6 +34,7 @@ def command(
     image: str,
     volumes: bool,
     zeroes: bool,
+    plotted: bool,
     to_name: str | None,
     offset: int,
     length: int | None,
@@ -52,6 +54,7 @@ def command(
     Examples:
       blockdiff map disk.img
       blockdiff map --zeroes --granularity 64K /dev/vg0/data
+      blockdiff map --plot disk.img
       blockdiff map -o json disk.img > allocated.json
       blockdiff map csi:app/monday
       blockdiff map --list nbd://host
@@ -60,6 +63,8 @@ def command(
         from blockdiff.cli.volumes import list_volumes
 
         return list_volumes(image, output)
+    if plotted and (quiet or output != "human"):
+        raise click.UsageError(f"--plot is for people: it does not go with {'--quiet' if quiet else f'-o {output}'}")
     exportdiff.check(output, offset, length, to_name=to_name)
     progress = make_progress(progress_mode, quiet=quiet)
     if is_source(image):
@@ -68,14 +73,14 @@ def command(
         with open_listing(
             None, image, offset=offset, length=length, holes=output in WITH_HOLES, mapped=True
         ) as listing:
-            emit(listing.records(), make_list(output, quiet=quiet, facts=True, zeroes_known=False), progress)
+            emit(listing.records(), _make_list(plotted, output, quiet, zeroes_known=False), progress)
             _end(listing, listing.capacity, output, quiet, verbose)
         return 0
     with opened(None, image, None) as (_, device, _listed):
         if output == exportdiff.EXPORT_DIFF:
             emitter = exportdiff.make_emitter(device, to_name=to_name)
         else:
-            emitter = make_list(output, quiet=quiet, facts=True, zeroes_known=zeroes)
+            emitter = _make_list(plotted, output, quiet, zeroes_known=zeroes)
         run = Map(
             device,
             zeroes=zeroes,
@@ -88,6 +93,14 @@ def command(
         emit(run.records(), emitter, progress)
         _end(run, device.size, output, quiet, verbose)
     return 0
+
+
+def _make_list(plotted: bool, output: str, quiet: bool, *, zeroes_known: bool) -> Any:
+    if plotted:
+        from blockdiff.cli.plot import AllocationPlot, style_of_stdout
+
+        return AllocationPlot(style_of_stdout())
+    return make_list(output, quiet=quiet, facts=True, zeroes_known=zeroes_known)
 
 
 def _end(run: Map | Listing, size: int, output: str, quiet: bool, verbose: bool) -> None:

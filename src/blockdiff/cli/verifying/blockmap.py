@@ -1,8 +1,10 @@
-"""The block map in JSON reports of ``blockdiff verify``."""
+"""The block map of ``blockdiff verify``: in JSON reports, and drawn by ``--plot``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from blockdiff.cli.verifying.aspect import Aspect
 from blockdiff.extent import Kind
@@ -13,22 +15,31 @@ if TYPE_CHECKING:
     from blockdiff.engine.blockmap import BlockMap
     from blockdiff.engine.report import VerifyReport
 
-OPTIONS: tuple[Any, ...] = ()
+OPTIONS = (
+    click.option("--plot", "plotted", is_flag=True, help="Also draw what was found where: a mark for each part."),
+)
 
 
-def make(_given: dict[str, Any]) -> Aspect | None:
+def make(given: dict[str, Any]) -> Aspect | None:
     """Always: which output is written is known later."""
-    return MapAspect()
+    return MapAspect(plotted=given.pop("plotted"))
 
 
 class MapAspect(Aspect):
     """Counts what was settled where, and adds it to the report, also to that of a run that is cut short."""
 
-    pairs = True
+    option = "--plot"
     map: BlockMap | None = None
 
+    def __init__(self, *, plotted: bool) -> None:
+        self._plotted = plotted
+        self.pairs = not plotted
+
     def prepare(self, job: Job) -> None:
-        if job.output not in ("json", "jsonl"):
+        if self._plotted and (job.quiet or job.output != "human"):
+            other = "--quiet" if job.quiet else f"-o {job.output}"
+            raise click.UsageError(f"--plot is for people: it does not go with {other}")
+        if not self._plotted and job.output not in ("json", "jsonl"):
             return
         from blockdiff.engine.blockmap import BlockMap
 
@@ -43,7 +54,13 @@ class MapAspect(Aspect):
         if self.map is not None and "recheck" in report.extra and job.spool is not None:
             self.map.confirm(job.spool)
         self.cut_short(report)
-        return []
+        return self._drawn(report.extra["map"]) if self._plotted else []
+
+    def _drawn(self, value: dict[str, Any]) -> list[str]:
+        from blockdiff.cli.plot import FOUND, plot, style_of_stdout
+
+        cells = ((run["cells"], [run.get(state.name, 0) for state in FOUND]) for run in value["runs"])
+        return list(plot(cells, value["size"], value["cell_bytes"], FOUND, style_of_stdout()))
 
     def cut_short(self, report: VerifyReport) -> None:
         if self.map is not None:
