@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from blockdiff.engine.repair.contents import Batch, Contents
 
-_KEPT = 8  # decoded batches
+_KEPT = 2  # decoded batches
 
 
 class Judge:

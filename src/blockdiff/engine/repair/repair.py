@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff._fast import Extents
 from blockdiff.engine.progress import NoProgress, RateLimit
-from blockdiff.engine.reader import has_driver
 from blockdiff.engine.repair.judging import Judge
 from blockdiff.engine.repair.layout import (
     FIRST,
@@ -24,6 +21,7 @@ from blockdiff.engine.repair.layout import (
 )
 from blockdiff.engine.repair.past import Reading
 from blockdiff.engine.repair.pieces import Pieces, block_of, pieces
+from blockdiff.engine.repair.team import Team
 from blockdiff.errors import InvalidInput
 from blockdiff.extent import Kind
 
@@ -34,9 +32,6 @@ if TYPE_CHECKING:
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.repair.journal import Journal
 
-    Each = Callable[..., Iterable[Any]]
-
-REMOTE_THREADS = 16
 _OVERHEAD = 256  # bytes of a journal for each batch and each beginning
 
 
@@ -73,13 +68,14 @@ class Repair:
         self._limit = RateLimit(rate) if rate else None
         self._sources: Reading | None = None
         self._targets: Reading | None = None
-        self.ranges = self.written = self.zeroed = self.lost = 0
+        self.written = self.zeroed = self.lost = 0
 
     def plan(self) -> Plan:
         """Counts. Nothing is read but the list of differences."""
-        ranges = count = journal = 0
+        ranges = count = journal = end = 0
         for part in self._batches():
-            ranges += len(part.wanted)
+            ranges += len(part.wanted) - (part.wanted.start == end > 0)  # one that a batch has cut
+            end = part.wanted.end
             count += part.wanted.total()
             journal += _OVERHEAD + sum(16 + 8 * sectors(length) + length for _, length, _ in part.whole)
         blind = sum(16 + 8 * sectors(length) for _, length, _ in self.unreadable)
@@ -97,14 +93,13 @@ class Repair:
         journal.begin({**about, **facts}, reserve=plan.journal_bytes)
         self._progress.start("repair", plan.bytes)
         try:
-            with ExitStack() as stack:
-                each = self._threads(stack)
+            with Team(self._source, self._target) as team:
                 for part in self._batches():
-                    self._repair(journal, part, each)
+                    self._repair(journal, part, team)
                 if len(self.unreadable):
                     journal.begin({**about, **facts, "without_undo": True})
                     for part in pieces([self.unreadable.with_kind(Kind.DIFF_DATA)], self._target):
-                        self._repair(journal, part, each, blind=True)
+                        self._repair(journal, part, team, blind=True)
             self._target.flush()
             journal.mark(REPAIRED)
             journal.finish()
@@ -115,12 +110,6 @@ class Repair:
 
     def _batches(self) -> Iterator[Pieces]:
         return pieces(iter(self._differences), self._target)
-
-    def _threads(self, stack: ExitStack) -> Each:
-        """Across a network many requests are under way at once."""
-        if not has_driver(self._source) and not has_driver(self._target):
-            return map
-        return stack.enter_context(ThreadPoolExecutor(REMOTE_THREADS)).map
 
     def _writable_blindly(self, unreadable: Extents) -> Extents:
         """Of ranges that cannot be read, those that are whole blocks: what is beside them must not be guessed."""
@@ -146,18 +135,19 @@ class Repair:
                         "written: name a new journal, or none, to keep the bytes that are there now"
                     )
 
-    def _repair(self, journal: Journal, part: Pieces, each: Each, *, blind: bool = False) -> None:
+    def _repair(self, journal: Journal, part: Pieces, team: Team, *, blind: bool = False) -> None:
         """One batch: read both, journal, write."""
         whole = part.wanted.total() == part.whole.total()
-        found = each(lambda e: self._change(e.offset, e.length, None if whole else part.wanted, blind), part.whole)
+        found = team.map(
+            lambda e: self._change(e.offset, e.length, None if whole else part.wanted, blind), [*part.whole]
+        )
         changes = [change for change in found if change is not None]
         if changes:
             journal.add([entry for entry, _, _ in changes])
-        for entry, hole in each(self._write, changes):
+        for entry, hole in team.map(self._write, changes):
             self.zeroed += entry.length if hole else 0
             self.written += 0 if hole else entry.length
             self.lost += entry.length if entry.flags & OLD_UNKNOWN else 0
-        self.ranges += len(part.wanted)
         self._progress.advance(self.written + self.zeroed)
         if self._limit is not None:
             self._limit.spend(part.wanted.total())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blockdiff._fast import Extents
 from blockdiff.engine.progress import NoProgress
@@ -19,6 +19,7 @@ from blockdiff.engine.repair.layout import (
     Entry,
 )
 from blockdiff.engine.repair.past import Reading
+from blockdiff.engine.repair.team import Team
 from blockdiff.errors import ContentsDoNotMatch, DeviceError, InvalidInput
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ class Undo:
     def check(self) -> None:
         """Looks at every range; writes nothing. InvalidInput where it must not be written."""
         reading = Reading(self._target)
-        total = sum(batch.frame.body for batch in self._contents.batches)
-        self._progress.start("check", total)
+        self._progress.start("check", sum(batch.frame.body for batch in self._contents.batches))
         try:
-            for entry, parts in self._oldest():
-                for offset, length, _ in parts:
-                    self._check(entry, offset, length, reading)
+            with Team(self._target) as team:
+                for parts in self._oldest():
+                    for part, data in zip(parts, team.map(lambda part: self._read(part, reading), parts), strict=True):
+                        self._check(part, data)
+                    self._progress.advance(self.bytes)
         finally:
             self._progress.finish()
         if self.strange and not self._force:
@@ -86,26 +88,30 @@ class Undo:
 
     # ---- inside ----
 
-    def _check(self, entry: Entry, offset: int, length: int, reading: Reading) -> None:
-        self.ranges += 1
-        if entry.flags & OLD_UNKNOWN:
-            self.lost_bytes += length
-            return
-        self.bytes += length
-        self._progress.advance(self.bytes)
+    def _read(self, part: Part, reading: Reading) -> Any:
+        """What is there now; None where that does not matter, or cannot be known and does not have to."""
+        if part.entry.flags & OLD_UNKNOWN:
+            return None
         try:
-            data = reading.read(offset, length)
+            return reading.read(part.offset, part.length)
         except DeviceError:
             if not self._force:
                 raise
-            self._note(offset, length)
-            self.differing_bytes += length
+            return None
+
+    def _check(self, part: Part, data: Any) -> None:
+        self.ranges += 1
+        if part.entry.flags & OLD_UNKNOWN:
+            self.lost_bytes += part.length
             return
-        if data == _part(entry, offset, length):
+        self.bytes += part.length
+        if data == part.old:
             return
-        self.differing_bytes += length
-        if length != entry.length or not is_new(entry, data):
-            for start, count, _ in self._judge.strange(offset, data):
+        self.differing_bytes += part.length
+        if data is None:
+            self._note(part.offset, part.length)
+        elif part.length != part.entry.length or not is_new(part.entry, data):
+            for start, count, _ in self._judge.strange(part.offset, data):
                 self._note(start, count)
 
     def _note(self, offset: int, length: int) -> None:
@@ -127,56 +133,60 @@ class Undo:
         forget()
         self._progress.start("undo", self.differing_bytes)
         try:
-            reading = Reading(self._target)
-            for entry, parts in self._oldest():
-                for offset, length, _ in parts:
-                    self._put(entry, offset, length, reading)
-            self._target.flush()
-            forget()
-            reading = Reading(self._target, past_cache=True)
-            for entry, parts in self._oldest():
-                for offset, length, _ in parts:
-                    self._prove(entry, offset, length, reading)
+            with Team(self._target) as team:
+                reading = Reading(self._target)
+                for parts in self._oldest():
+                    self.restored_bytes += sum(team.map(lambda part: self._put(part, reading), parts))
+                    self._progress.advance(self.restored_bytes)
+                self._target.flush()
+                forget()
+                proof = Reading(self._target, past_cache=True)
+                for parts in self._oldest():
+                    for _ in team.map(lambda part: self._prove(part, proof), parts):
+                        pass
         finally:
             self._progress.finish()
 
-    def _oldest(self) -> Iterator[tuple[Entry, Extents]]:
-        """Each entry with the parts of it that no earlier repair had changed before: those came from the beginning."""
+    def _oldest(self) -> Iterator[list[Part]]:
+        """Batch by batch what no earlier repair had changed before: that came from the beginning."""
         for number, batches in enumerate(self._judge.batches):
             for batch in batches:
-                for entry in self._judge.entries(batch):
-                    parts = Extents([(entry.offset, entry.length)])
-                    for other in self._judge.overlapping(entry.offset, entry.end, number):
-                        parts = parts.subtract(Extents([(other.offset, other.length)]))
-                    yield entry, parts
+                yield [part for entry in self._judge.entries(batch) for part in self._parts(entry, number)]
 
-    def _put(self, entry: Entry, offset: int, length: int, reading: Reading) -> None:
-        if entry.flags & OLD_UNKNOWN:
-            return
-        old = _part(entry, offset, length)
-        try:
-            if reading.read(offset, length) == old:
-                return
-        except DeviceError:  # what cannot be read may be written all the same: check() asked for --force
-            if not self._force:
-                raise
-        if entry.flags & OLD_ZERO:
-            self._target.zero(offset, length, punch=bool(entry.flags & OLD_HOLE))
+    def _parts(self, entry: Entry, number: int) -> list[Part]:
+        rest = Extents([(entry.offset, entry.length)])
+        for other in self._judge.overlapping(entry.offset, entry.end, number):
+            rest = rest.subtract(Extents([(other.offset, other.length)]))
+        return [Part(entry, offset, length) for offset, length, _ in rest]
+
+    def _put(self, part: Part, reading: Reading) -> int:
+        """Restores a part; the bytes that were written."""
+        if part.entry.flags & OLD_UNKNOWN or self._read(part, reading) == part.old:
+            return 0
+        if part.entry.flags & OLD_ZERO:
+            self._target.zero(part.offset, part.length, punch=bool(part.entry.flags & OLD_HOLE))
         else:
-            self._target.pwrite(old, offset)
-        self.restored_bytes += length
-        self._progress.advance(self.restored_bytes)
+            self._target.pwrite(part.old, part.offset)
+        return part.length
 
-    def _prove(self, entry: Entry, offset: int, length: int, reading: Reading) -> None:
-        if entry.flags & OLD_UNKNOWN or reading.read(offset, length) == _part(entry, offset, length):
+    def _prove(self, part: Part, reading: Reading) -> None:
+        if part.entry.flags & OLD_UNKNOWN or reading.read(part.offset, part.length) == part.old:
             return
         raise ContentsDoNotMatch(
-            f"{self._target.url} reads back differently from what was restored at offset {offset} (length {length}): "
-            "the device is not to be trusted; the journal is not marked as undone"
+            f"{self._target.url} reads back differently from what was restored at offset {part.offset} (length "
+            f"{part.length}): the device is not to be trusted; the journal is not marked as undone"
         )
 
 
-def _part(entry: Entry, offset: int, length: int) -> bytes:
-    """The old bytes of a part of an entry."""
-    start = offset - entry.offset
-    return bytes(old_bytes(entry)[start : start + length])
+class Part(NamedTuple):
+    """A part of an entry."""
+
+    entry: Entry
+    offset: int
+    length: int
+
+    @property
+    def old(self) -> bytes:
+        """Its old bytes."""
+        start = self.offset - self.entry.offset
+        return bytes(old_bytes(self.entry)[start : start + self.length])
