@@ -220,7 +220,13 @@ def test_small_devices(tmp_path, size):
         assert not (tmp_path / "j").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="ctrl-c"),
+        pytest.param(signal.SIGKILL, id="kill", marks=pytest.mark.slow),
+    ],
+)
 def test_stopped_on_the_way(tmp_path, number):
     rng = random.Random(2)
     source, old = rng.randbytes(24 << 20), rng.randbytes(24 << 20)

@@ -58,6 +58,7 @@ def repaired_and_undone(source, target, read, new, old, journal):
         blockdiff.undo(journal)
 
 
+@pytest.mark.slow
 def test_block_device(loop_device, source, tmp_path):
     new, old = contents(16 * MIB)
     loop_device.path.write_bytes(old)
