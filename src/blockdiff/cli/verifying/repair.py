@@ -35,7 +35,7 @@ OPTIONS = (
     click.option("--force", is_flag=True, help="With --repair: also when a device is mounted, held or locked."),
 )
 
-_PARTIAL = ("--sample", "--confidence", "--ledger", "--estimate")
+_PARTIAL = ("--sample", "--confidence", "--ledger", "--budget", "--estimate")
 
 
 def make(given: dict[str, Any]) -> Aspect | None:
