@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import images
 
 BLOCKDIFF = Path(sys.executable).with_name("blockdiff")
+PAGE = Path(__file__).resolve().parent.parent / "build/demo-report.html"
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
@@ -78,7 +80,8 @@ def demo() -> None:
 
     say("Is the replica identical? verify reads both, reports every range that differs, and exits with 1.")
     blockdiff("verify", "source.img", "replica.img", expect=1)
-    report = json.loads(blockdiff("verify", "-o", "json", "source.img", "replica.img", expect=1, show=False))
+    before = blockdiff("verify", "-o", "json", "source.img", "replica.img", expect=1, show=False)
+    report = json.loads(before)
     found = blocks(report["differences"], "offset", "length")
     check(f"verify found all {len(truth)} differing blocks and no other, as cmp does", found == truth)
     classes = {item["class"]: item for item in report["differences"]}
@@ -102,6 +105,21 @@ def demo() -> None:
     check("cmp agrees: the replica is identical", not images.differing_blocks(source, replica))
     images.tool("e2fsck", "-fn", replica)
     check("e2fsck agrees: the file system is clean", holds=True)
+    show_page(before)
+
+
+def show_page(before: str) -> None:
+    """The runs as a page, which stays when the images are gone."""
+    say("For people: both runs as one HTML page, with a block map, the ranges and the history. It fetches nothing.")
+    Path("before.json").write_text(before)
+    after = blockdiff("verify", "-o", "json", "source.img", "replica.img", expect=0, show=False)
+    Path("after.json").write_text(after)
+    blockdiff("report", "before.json", "after.json", "-o", "report.html", expect=0)
+    page = Path("report.html").read_text()
+    check("it says different of the first and identical of the second", ">Different<" in page and ">Identical<" in page)
+    PAGE.parent.mkdir(exist_ok=True)
+    shutil.copy("report.html", PAGE)
+    print(f"  {PAGE}: {PAGE.stat().st_size >> 10} KiB, to be opened in a browser")
 
 
 def main() -> None:
@@ -113,7 +131,7 @@ def main() -> None:
             demo()
         finally:
             os.chdir("/")
-    say("Done; the images are removed. Next: blockdiff --help, or README.md.")
+    say("Done; the images are removed, the page stays. Next: blockdiff --help, or README.md.")
 
 
 if __name__ == "__main__":
