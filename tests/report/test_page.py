@@ -114,6 +114,7 @@ def test_one_run_has_no_history():
 
 
 NOTHING = {"found": [], "identical": False}
+REPAIRED = {"planned": False, "remaining_ranges": 0, "remaining_bytes": 0}
 VERDICTS = {
     "identical": ({"found": []}, "good", "Identical"),
     "different": ({}, "changed", "Different"),
@@ -126,6 +127,9 @@ VERDICTS = {
     "sample": ({**NOTHING, "complete": False, "sample": {}}, "doubt", "No difference found in the sample"),
     "in the sample": ({"complete": False, "sample": {}}, "changed", "Different"),
     "failed sample": ({**NOTHING, "complete": False, "error": "x", "sample": {}}, "doubt", "Not finished"),
+    "budget": ({**NOTHING, "complete": False, "ledger": {}}, "doubt", "No difference found in the part that was read"),
+    "repaired": ({"identical": True, "repair": REPAIRED}, "good", "Repaired, and proved identical"),
+    "planned": ({"repair": {**REPAIRED, "planned": True}}, "changed", "Different"),
     "recheck": ({"found": [], "identical": False, "recheck": {}}, "doubt", "No confirmed difference"),
     "neither": ({"found": [], "identical": False}, "doubt", "Not proved identical"),
     "audit": ({"found": [], "command": "audit", "correct": True}, "good", "The list is correct"),

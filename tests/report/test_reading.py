@@ -158,6 +158,19 @@ def test_nothing_that_says_otherwise_is_called_identical(changes):
         read({**value, **changes})
 
 
+@pytest.mark.parametrize(
+    "repair", [{}, [], {"planned": True, "remaining_ranges": 0, "remaining_bytes": 0}, {"planned": False},
+               {"planned": False, "remaining_ranges": 1, "remaining_bytes": 512}],
+)  # fmt: skip
+def test_only_a_repair_that_is_done_makes_what_differed_identical(repair):
+    whole = {"planned": False, "remaining_ranges": 0, "remaining_bytes": 0}
+    assert read(changed(identical=True, repair=whole)).facts.identical
+    with pytest.raises(InvalidInput, match="contradicts itself"):
+        read(changed(identical=True, repair=repair))
+    with pytest.raises(InvalidInput, match="its map has bad bytes"):
+        read(changed(identical=True, repair=whole, map=one_cell(SIZE, equal=SIZE - 1, bad=1)))
+
+
 def test_what_is_too_long_is_left_out_or_refused():
     run = read(changed(triage={"text": "x" * (9 << 20)}))
     assert run.sections == {"triage": None}

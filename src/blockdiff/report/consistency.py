@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blockdiff.report.facts import Facts, MapFacts
     from blockdiff.report.reading import Listed
 
 
-def check(name: str, facts: Facts, listed: Listed) -> None:
+def check(name: str, facts: Facts, listed: Listed, sections: Mapping[str, Any]) -> None:
     """Raises InvalidInput where the facts, the list of ranges and the map do not fit together."""
     size = max(facts.source.size, facts.target.size)
     _check_list(name, facts, listed, size)
@@ -28,7 +30,7 @@ def check(name: str, facts: Facts, listed: Listed) -> None:
     if facts.blockmap is not None:
         _check_map(name, facts.blockmap, size)
     if facts.identical:
-        _check_identical(name, facts, listed)
+        _check_identical(name, facts, listed, repaired=is_repaired(sections))
 
 
 def _check_list(name: str, facts: Facts, listed: Listed, size: int) -> None:
@@ -42,17 +44,28 @@ def _check_list(name: str, facts: Facts, listed: Listed, size: int) -> None:
         _refuse(name, f"the ranges have {listed.bytes} bytes, but differing_bytes is {facts.differing_bytes}")
 
 
-def _check_identical(name: str, facts: Facts, listed: Listed) -> None:
-    """What would make "identical" a lie. A copy that was verified found differences before."""
+def is_repaired(sections: Mapping[str, Any]) -> bool:
+    """Whether all that differed was written, and read back equal."""
+    repair = sections.get("repair")
+    if not isinstance(repair, dict) or repair.get("planned") is not False:
+        return False
+    return repair.get("remaining_ranges") == 0 and repair.get("remaining_bytes") == 0
+
+
+def _check_identical(name: str, facts: Facts, listed: Listed, *, repaired: bool) -> None:
+    """What would make "identical" a lie. A copy that was verified found differences before, and so did a repair."""
+    before = facts.command == "copy" or repaired
     against = {
         "complete is false": not facts.complete,
         "there is an error": bool(facts.error),
         "something was unreadable": bool(facts.unreadable or facts.unreadable_bytes),
-        "ranges differ": facts.command != "copy" and bool(facts.difference_count or facts.differing_bytes),
-        "ranges are listed": facts.command == "verify" and listed.count > 0,
+        "ranges differ": not before and bool(facts.difference_count or facts.differing_bytes),
+        "ranges are listed": not before and facts.command == "verify" and listed.count > 0,
     }
     if facts.blockmap is not None:
-        against["its map has changed or bad bytes"] = any(run.changed or run.bad for run in facts.blockmap.runs)
+        runs = facts.blockmap.runs
+        against["its map has changed bytes"] = not before and any(run.changed for run in runs)
+        against["its map has bad bytes"] = any(run.bad for run in runs)
     for what, holds in against.items():
         if holds:
             _refuse(name, f"the report says identical, but {what}")

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.report import strip, tree
+from blockdiff.report.consistency import is_repaired
 from blockdiff.report.packing import pack
 from blockdiff.report.verdict import judge
 from blockdiff.units import format_size
@@ -99,6 +100,7 @@ def _view(number: int, run: Run, *, detailed: bool) -> dict[str, Any]:
         "size": run.size,
         "verdict": judge(run),
         "detailed": detailed,
+        "repaired": is_repaired(run.sections),
         "started": facts.started_at.replace("T", " ").split(".")[0].removesuffix("Z") or "not known",
         "duration": duration(facts.elapsed_seconds),
         "rate": f"{format_size(facts.length / facts.elapsed_seconds)}/s" if facts.elapsed_seconds > 0 else "",

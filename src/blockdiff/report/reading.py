@@ -72,7 +72,7 @@ def read_report(file: BinaryIO, name: str, *, limit: int) -> Run:
     for batch in parser:
         listed.add(batch)
     facts, sections = read_facts(name, parser.values)
-    check(name, facts, listed)
+    check(name, facts, listed, sections)
     return Run(name, facts, listed, sections)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from blockdiff.report.consistency import is_repaired
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
     from blockdiff.report.facts import Facts
     from blockdiff.report.reading import Run
+
+
+_PARTIAL = {"sample", "ledger"}
 
 
 class Verdict(NamedTuple):
@@ -26,8 +30,8 @@ def judge(run: Run) -> Verdict:
     if facts.unreadable or facts.unreadable_bytes:
         text = f"{format_size(facts.unreadable_bytes)} could not be read{_and_differs(facts)}"
         return Verdict("bad", "unreadable", "Unreadable", text)
-    if "sample" in run.sections and not facts.error:
-        return _sample(facts)
+    if not facts.complete and not facts.error and _PARTIAL & run.sections.keys():
+        return _part(run)
     if not facts.complete:
         why = facts.error or "it stopped at the first difference"
         return Verdict("doubt", "not finished", "Not finished", f"{why}{_and_differs(facts)}")
@@ -36,6 +40,9 @@ def judge(run: Run) -> Verdict:
 
 def _verify(run: Run) -> Verdict:
     facts = run.facts
+    if facts.identical and facts.difference_count and is_repaired(run.sections):
+        text = f"{_differed(facts)}, were written, and were read back equal"
+        return Verdict("good", "repaired, identical", "Repaired, and proved identical", text)
     if facts.difference_count or facts.differing_bytes:
         return Verdict("changed", "different", "Different", _differs(facts))
     left_out = sum(item.bytes for item in facts.skipped if item.reason == "not-listed")
@@ -54,11 +61,13 @@ def _verify(run: Run) -> Verdict:
     return Verdict("doubt", "not proved", "Not proved identical", text)
 
 
-def _sample(facts: Facts) -> Verdict:
-    if facts.difference_count:
-        return Verdict("changed", "different", "Different", f"{_differs(facts)}, and not all was compared")
-    text = "What was not in the sample was not compared: this is no proof that the two are identical"
-    return Verdict("doubt", "nothing in the sample", "No difference found in the sample", text)
+def _part(run: Run) -> Verdict:
+    """Of a run that was to compare a part only: a sample, or what a budget allowed."""
+    what = "sample" if "sample" in run.sections else "part that was read"
+    if run.facts.difference_count:
+        return Verdict("changed", "different", "Different", f"{_differs(run.facts)}, and not all was compared")
+    text = f"What was not in the {what} was not compared: this is no proof that the two are identical"
+    return Verdict("doubt", f"nothing in the {what}", f"No difference found in the {what}", text)
 
 
 def _audit(run: Run) -> Verdict:
@@ -84,8 +93,15 @@ def _copy(run: Run) -> Verdict:
 
 
 def _differs(facts: Facts) -> str:
-    ranges = "1 range" if facts.difference_count == 1 else f"{facts.difference_count:,} ranges"
-    return f"{facts.differing_bytes:,} bytes differ, in {ranges}"
+    return f"{facts.differing_bytes:,} bytes differ, in {_ranges(facts)}"
+
+
+def _differed(facts: Facts) -> str:
+    return f"{facts.differing_bytes:,} bytes in {_ranges(facts)} differed"
+
+
+def _ranges(facts: Facts) -> str:
+    return "1 range" if facts.difference_count == 1 else f"{facts.difference_count:,} ranges"
 
 
 def _and_differs(facts: Facts) -> str:
