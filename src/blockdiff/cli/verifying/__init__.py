@@ -6,6 +6,7 @@ ASPECTS: tuple[str, ...] = (
     "checkpoint",
     "sampling",
     "ledger",
+    "estimate",
     "recheck",
     "triage",
     "blockmap",

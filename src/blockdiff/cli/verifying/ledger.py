@@ -57,6 +57,8 @@ class Ledgered(Aspect):
         for other in job.aspects:
             if other.option in _ALONE:
                 raise click.UsageError(f"{self.option} and {other.option} do not go together")
+            if getattr(other, "dry_run", False):
+                raise click.UsageError(f"--dry-run and {self.option} do not go together: nothing is compared")
         if job.comparing.get("first") and self.budget:
             raise click.UsageError("--budget and --first do not go together")
         if len(job.names) > 2:

@@ -82,9 +82,9 @@ class Sampled(Aspect):
         return _lines(report.extra["sample"])
 
     def verdict(self, report: VerifyReport, text: str) -> str:
-        if report.difference_count or report.unreadable_bytes:
-            return text
         facts = report.extra["sample"]
+        if report.difference_count or report.unreadable_bytes or facts["compared_blocks"] is None:
+            return text
         return (
             f"no difference found in the sample: {facts['compared_blocks']:,} of {facts['population_blocks']:,} blocks "
             f"of {format_size(facts['block_size'])} were compared"
