@@ -20,7 +20,7 @@ OPTIONS = (
     click.option("--estimate", is_flag=True, help="Say first what will be read, how, and how long that takes."),
     click.option("--dry-run", is_flag=True, help="With --estimate: leave it at that."),
 )
-_WITH_DRY_RUN = ("--estimate", "--sample", "--confidence")
+_WITH_DRY_RUN = ("--estimate", "--sample", "--confidence", "--plot")
 
 
 def make(given: dict[str, Any]) -> Aspect | None:
