@@ -12,6 +12,7 @@ import pytest
 from tests.fixtures.checkpoints import essence
 from tests.fixtures.cli import COMMAND, blockdiff, finish, report, start, within
 from tests.fixtures.images import write_image
+from tests.fixtures.schemas import obeys
 
 MIB = 1 << 20
 SIZE = 12 * MIB + 777
@@ -75,6 +76,7 @@ def test_stopped_and_taken_up(tmp_path, pair, words, code, sign):
         assert ended[0] == 130
         assert "ck has what was done: run the same command again to go on" in ended[2]
     again = json.loads(blockdiff(*words, *pair, "--checkpoint", "ck", "-o", "json", expect=code, cwd=tmp_path).stdout)
+    obeys(again, "report")
     assert essence(again) == essence(whole)
     assert again["checkpoint"]["runs"] == 2
     assert again["checkpoint"]["parts"][1]["offset"] == again["checkpoint"]["resumed_at"] > 0
@@ -96,6 +98,22 @@ def test_a_copy_that_was_killed(tmp_path, pair, options):
     assert value["checkpoint"]["runs"] == 3
     assert a.read_bytes() == b.read_bytes()
     assert left(tmp_path) == []
+
+
+def test_a_digest_that_was_killed(tmp_path, pair):
+    a, made = pair[0], tmp_path / "made"
+    root = json.loads(blockdiff("digest", a, "--json", expect=0).stdout)["root"]
+    words = ["digest", a, "-o", made, "--checkpoint", tmp_path / "ck"]
+    process = start(*words, *SLOW)
+    until_saved(process, tmp_path / "ck")
+    stop(process, signal.SIGKILL)
+    assert not made.exists()
+    value = obeys(json.loads(blockdiff(*words, "--json", expect=0).stdout), "digest")
+    assert value["root"] == root
+    assert value["checkpoint"]["runs"] == 2
+    assert value["checkpoint"]["resumed_at"] > 0
+    assert not list(tmp_path.glob("ck*"))
+    assert json.loads(blockdiff("digest", "--show", made, "--json", expect=0).stdout)["root"] == root
 
 
 @pytest.fixture
@@ -241,6 +259,7 @@ def test_only_one_run_has_it(tmp_path, pair):
         pytest.param(["copy", "a", "b", "--from-snap", "x", "--checkpoint", "ck"], id="from-snap"),
         pytest.param(["copy", "a", "b", "--changed", "--base", "x", "--checkpoint", "ck"], id="base"),
         pytest.param(["audit", "a", "b", "--extents", "list", "--keep-checkpoint"], id="audit"),
+        pytest.param(["digest", "--show", "a", "--checkpoint", "ck"], id="show"),
     ],
 )
 def test_what_does_not_go_together(tmp_path, pair, words):

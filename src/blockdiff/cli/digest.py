@@ -14,6 +14,7 @@ from blockdiff.cli.devices import opened
 from blockdiff.cli.options import Name, Size, gather, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import encode, write
+from blockdiff.cli.resume import finishing, take, went_on, with_checkpoint
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Overwrite a file that is no manifest.")
 @click.option("--show", is_flag=True, help="IMAGE is a manifest: prove that it is whole, and say what it is of.")
 @click.option("--export", is_flag=True, help="IMAGE is a manifest: print it as JSON, with all digests.")
+@with_checkpoint
 @read_options(window=False, granularity=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; errors are JSON too, on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
@@ -87,7 +89,11 @@ def command(
         raise click.UsageError(f"{image} is a manifest: --show says what it is of (file:{image} digests its own bytes)")
     if force and place is None:
         raise click.UsageError("--force goes with --output")
-    with opened(None, image, None) as (_, device, _listed):
+    checkpoint = take(reading)
+    with (
+        opened(None, image, None) as (_, device, _listed),
+        finishing(checkpoint, shown=not quiet and not as_json),
+    ):
         digesting = Digesting(
             device,
             algorithm=algorithm,
@@ -95,10 +101,14 @@ def command(
             options=gather(granularity=4096, **reading),
             progress=make_progress(progress_mode, quiet=quiet),
             made_by=f"blockdiff {blockdiff.__version__}",
+            checkpoint=checkpoint,
         )
         kept = digesting.root_only() if place is None else digesting.save(place, force=force)
         _tell(digesting, place, kept, as_json=as_json, quiet=quiet)
     return 0
+
+
+_NAMED = {"place": "--output", "read_mode": "--read", "checkpoint_file": "--checkpoint"}
 
 
 def _refuse_with_reading(*, show: bool, export: bool) -> None:
@@ -110,7 +120,9 @@ def _refuse_with_reading(*, show: bool, export: bool) -> None:
         if name not in ("image", "show", "export", "as_json", "quiet", "progress_mode") and (
             context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
         ):
-            option = {"place": "--output", "read_mode": "--read"}.get(name, "--" + name.replace("_", "-"))
+            option = {"place": "--output", "read_mode": "--read", "checkpoint_file": "--checkpoint"}.get(
+                name, "--" + name.replace("_", "-")
+            )
             raise click.UsageError(f"{'--show' if show else '--export'} and {option} do not go together")
 
 
@@ -161,6 +173,7 @@ def _tell(digesting: Digesting, place: str | None, kept: int, *, as_json: bool, 
         )
         if run.side.note:
             lines.append(f"read through the page cache: {run.side.note}")
+        lines += went_on(getattr(run, "told", None))
         if place is not None:
             lines.append(f"manifest {place}: {format_size(kept)}")
         write("\n".join(lines).encode(errors="surrogateescape") + b"\n")
@@ -188,4 +201,5 @@ def _result(digesting: Digesting, place: str | None, kept: int) -> dict[str, Any
         "warnings": list(run.warnings),
         "workers": run.workers,
         "elapsed_seconds": round(run.elapsed_seconds, 6),
+        **({"checkpoint": told} if (told := getattr(run, "told", None)) else {}),
     }

@@ -64,7 +64,11 @@ def take(given: dict[str, Any]) -> Checkpoint | None:
 
 def resumed(report: VerifyReport) -> list[str]:
     """What is said of the earlier runs."""
-    told = report.extra.get("checkpoint")
+    return went_on(report.extra.get("checkpoint"))
+
+
+def went_on(told: dict[str, Any] | None) -> list[str]:
+    """The same, of the key ``checkpoint``."""
     if not told or told["runs"] < 2:
         return []
     text = (

@@ -49,8 +49,9 @@ class CheckpointAspect(Aspect):
 
     def failed(self, job: Job | None, report: VerifyReport | None, error: BaseException) -> None:
         """It stays."""
-        self._checkpoint.done = self._outdated
+        self._checkpoint.done = False
         if self._outdated:
+            self._checkpoint.discard()
             return
         if job is not None and not job.quiet and job.output not in ("json", "jsonl"):
             say_saved(self._checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -77,9 +78,30 @@ def decode(data: bytes, name: str) -> State:
     if version != b"%d" % VERSION:
         raise _other_version(name, version.decode("ascii", "replace"))
     try:
-        return msgspec.json.decode(rest[: -len(_SUMS)], type=State)
+        state = msgspec.json.decode(rest[: -len(_SUMS)], type=State)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise damaged(name, str(error)) from None
+    if not _is_sound(state):
+        raise damaged(name, "it contradicts itself")
+    return state
+
+
+def _is_sound(state: State) -> bool:
+    """Whether the numbers can be true."""
+    length, value = state.log
+    return (
+        re.fullmatch("[0-9a-f]{16}", state.id) is not None
+        and 0 <= state.stage_log <= length
+        and 0 <= value < 1 << 64
+        and bool(state.parts)
+        and 0 <= state.parts[-1].start <= state.reached == state.parts[-1].end <= _largest(state.job)
+    )
+
+
+def _largest(job: dict[str, Any]) -> int:
+    """Bytes of the smaller device of a job."""
+    devices = [job[key] for key in ("source", "target") if isinstance(job.get(key), dict)]
+    return min((size for one in devices if isinstance(size := one.get("size"), int)), default=-1)
 
 
 _SUMS = b"xxh64 0123456789abcdef 0123456789abcdef\n"

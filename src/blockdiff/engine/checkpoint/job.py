@@ -67,10 +67,11 @@ def list_digest(only: Iterable[Extents] | None) -> str:
 def refuse_other(name: str, then: dict[str, Any], now: dict[str, Any]) -> None:
     """InvalidInput where a checkpoint is of another job, or a device is not what it was."""
     for key in ("source", "target"):
-        if key in then and key in now:
+        if key in then and key in now and then[key].keys() == now[key].keys():
             _refuse_device(name, key, then[key], now[key])
     for key in (*then, *(key for key in now if key not in then)):
-        if key not in ("source", "target") and then.get(key) != now.get(key):
+        known = key in ("source", "target") and key in then and key in now and then[key].keys() == now[key].keys()
+        if not known and then.get(key) != now.get(key):
             raise InvalidInput(
                 f"{name} is the checkpoint of another run: {_words(key)} was {_value(then.get(key))} and is now "
                 f"{_value(now.get(key))}; repeat the command as it was, or begin anew ({remove(name)})"

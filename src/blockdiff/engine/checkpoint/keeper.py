@@ -139,7 +139,11 @@ class Keeper:
         extra = self._extra() if self._extra else {}
         self._moment = _Moment(reached, self._checkpoint.log.position, extra)
 
-    def _keep(self, tag: bytes, extents: Extents) -> None:
+    def note(self, tag: bytes, data: bytes) -> None:
+        """Something else that is to be kept, of what ``reach`` will say is settled."""
+        self._keep(tag, data)
+
+    def _keep(self, tag: bytes, extents: Extents | bytes) -> None:
         if not self._checkpoint.usable:
             return
         try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 MAGIC = b"blockdiff checkpoint data 1 "
-TAGS = (b"f", b"u", b"p", b"d")
+TAGS = (b"f", b"u", b"p", b"d", b"z")
 MAX_RECORD = 43690 * 24  # bytes, of whole extents
 _HEAD = struct.Struct("<IcQ")
 _SUMMED = struct.Struct("<Ic")

@@ -19,6 +19,8 @@ from blockdiff.extent import Kind
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from blockdiff.engine.checkpoint.digesting import KeptRun
+    from blockdiff.engine.checkpoint.store import Checkpoint
     from blockdiff.engine.device import Device
     from blockdiff.engine.manifest.run import Piece
     from blockdiff.engine.options import ReadOptions
@@ -48,7 +50,8 @@ def digest_device(
 class Digesting:
     """Digests a device into a manifest. ``run`` says how it was read, ``root`` and ``stored_blocks`` what was found.
 
-    ``made_by`` is kept in the manifest, with the time and the device's URL.
+    ``made_by`` is kept in the manifest, with the time and the device's URL. ``checkpoint``: the digests so far are kept
+    there, and what they are of is not read again.
     """
 
     def __init__(
@@ -60,12 +63,17 @@ class Digesting:
         options: ReadOptions | None = None,
         progress: Progress | None = None,
         made_by: str = "blockdiff",
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         if options is not None and options.keep_going:
             raise InvalidInput("a block that cannot be read has no digest: a manifest is of all of a device or of none")
         self.device, self.made_by = device, made_by
         self.hasher = Hasher(algorithm, block_size)
-        self.run = DigestRun(device, self.hasher, options=options, progress=progress)
+        self.run: DigestRun | KeptRun = (
+            DigestRun(device, self.hasher, options=options, progress=progress)
+            if checkpoint is None
+            else _kept(device, self.hasher, checkpoint, options, progress)
+        )
         self.root = b""
         self.time = now()
         self.blocks = -(-device.size // self.hasher.block_size)
@@ -124,6 +132,19 @@ class Digesting:
             runs = runs_to_store(piece, self.hasher.block_size)
             self.stored_blocks += sum(count for _, count in runs)
             tree.add(piece.digests, runs)
+
+
+def _kept(
+    device: Device,
+    hasher: Hasher,
+    checkpoint: Checkpoint,
+    options: ReadOptions | None,
+    progress: Progress | None,
+) -> KeptRun:
+    from blockdiff.engine.checkpoint.digesting import KeptRun
+    from blockdiff.engine.options import ReadOptions
+
+    return KeptRun(device, hasher, checkpoint, options=options or ReadOptions(), progress=progress)
 
 
 def runs_to_store(piece: Piece, block: int) -> list[tuple[int, int]]:

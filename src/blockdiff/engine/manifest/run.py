@@ -76,6 +76,7 @@ class DigestRun:
         self.warnings: list[str] = []
         self.elapsed_seconds = 0.0
         self.bytes_digested = 0
+        self.readers: list[Any] = []
         self.workers = self._count_workers()
 
     def _count_workers(self) -> int:
@@ -92,7 +93,7 @@ class DigestRun:
     def __iter__(self) -> Iterator[Piece]:
         began = time.monotonic()
         self._progress.start(self._command, self._end - self._start)
-        readers: list[Any] = []
+        readers = self.readers
         try:
             while len(readers) < self.workers:  # those that were made are closed when one cannot be
                 readers.append(make_digest_reader(self._device, self._hasher, self._options, self.workers, self._end))
