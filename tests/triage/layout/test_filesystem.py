@@ -13,7 +13,7 @@ from blockdiff.triage.layout.filesystem import recognise
 
 MIB = 1 << 20
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-FUZZ = int(os.environ.get("BLOCKDIFF_TRIAGE_FUZZ", "3000"))
+FUZZ = int(os.environ.get("BLOCKDIFF_TRIAGE_FUZZ", "1000"))
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 

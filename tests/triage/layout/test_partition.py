@@ -18,7 +18,7 @@ from blockdiff.triage.layout.partition import read_table
 MIB = 1 << 20
 SIZE = 64 * MIB
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-FUZZ = int(os.environ.get("BLOCKDIFF_TRIAGE_FUZZ", "3000"))
+FUZZ = int(os.environ.get("BLOCKDIFF_TRIAGE_FUZZ", "1000"))
 
 
 def sfdisk(*words, stdin=None):
