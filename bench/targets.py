@@ -51,6 +51,9 @@ RULES_STANDSTILL = "the same after a standstill of 30 days"
 RULES_CRON = "next ticks of 100 000 cron texts"
 TAGS = "reading 1 M names of snapshots"
 SCHEDULES = (RULES_NEXT, RULES_DUE, RULES_STANDSTILL, RULES_CRON, TAGS)
+TRIAGE = "triage of 10 000 blocks of six kinds, with a history"
+RECHECK = "recheck of 10 000 blocks"
+TRUST = (TRIAGE, RECHECK)
 CRONSIM, CRONITER = "cronsim", "croniter"
 SMALL, LARGE = "4 KiB", "2 MiB"
 
@@ -112,6 +115,8 @@ TARGETS = (
     Target(RULES_DUE, "seconds", "", 1.0),
     Target(RULES_CRON, "cpu", CRONSIM, 5.0),
     Target(TAGS, "seconds", "", 2.0),
+    Target(TRIAGE, "seconds", "", 3.0),
+    Target(RECHECK, "seconds", "", 3.0),
     Target(RBD_THIN, "wall", RBD_DIFF, 20.0),
     Target(RBD_DENSE, "wall", RBD_DIFF, 1.0),
     Target(RBD_COLLECT, "wall", RBD_BINDING, 1.7),
@@ -145,6 +150,7 @@ ORDER = (
     *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
     CONVERT_LIST,
     *SCHEDULES,
+    *TRUST,
     *RBD,
     *IMAGE,
     *NBD,

@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockdiff.engine.activity import activity
@@ -59,6 +59,7 @@ def blocks_of(ranges):
     return [i for offset, length, _ in ranges for i in range(offset // BLOCK, -(-(offset + length) // BLOCK))]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(*[st.sampled_from("ab\0")] * 6), min_size=4, max_size=9))
 def test_exactly_what_still_differs_stays(columns):
     a, b, a1, b1, a2, b2 = ("".join(column) for column in zip(*columns, strict=True))

@@ -32,7 +32,7 @@ def partitioned(path, script, *, size=SIZE):
     """An image with this table, and what sfdisk says of it: number -> (start, length)."""
     with path.open("wb") as file:
         file.truncate(size)
-    sfdisk("-q", path, stdin=script)
+    sfdisk("-q", "--no-reread", "--no-tell-kernel", path, stdin=script)
     table = json.loads(sfdisk("--json", path))["partitiontable"]
     sector = table.get("sectorsize", 512)
     return {

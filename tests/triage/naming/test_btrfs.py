@@ -70,6 +70,7 @@ def mounted(tmp_path):
         detach(device)
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_deep_trees_subvolumes_and_snapshots(mounted):
     point, image = mounted

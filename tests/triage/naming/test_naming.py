@@ -124,6 +124,7 @@ def test_a_program_that_does_something_else_is_no_harm(images, monkeypatch, tmp_
     assert named[0].owner is None or named[0].owner.files == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_destroyed_metadata_names_nothing_false(images, kind, tmp_path):
     """The superblock is whole, all else is rubbish in places: it ends, and what is named is a real path."""
@@ -144,6 +145,7 @@ def test_destroyed_metadata_names_nothing_false(images, kind, tmp_path):
         assert owner is None or set(owner.files) <= {"/plain.bin", *(os.fsdecode(path) for path in files)}
 
 
+@pytest.mark.slow
 def test_a_device_without_a_descriptor_is_named_by_what_is_in_it(images):
     from blockdiff.testing import MemoryDevice
 
