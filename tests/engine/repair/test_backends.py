@@ -136,6 +136,7 @@ def test_full_disk_stops_before_anything_is_written(tmpfs_dir, tmp_path):
             blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=small / "j")
         assert error.value.errno == errno.ENOSPC
         assert (tmp_path / "d").read_bytes() == old
+        assert not (small / "j").exists()
     finally:
         unmount(small)
 
@@ -246,6 +247,48 @@ def test_unreadable_ranges_are_left_alone_unless_asked_for(bad_target, tmp_path)
     for start, end in ((40960, 49152), (MIB, MIB + 4096)):
         wanted[start:end] = new[start:end]
     assert target.disk.data == wanted
+
+
+def test_what_can_be_read_again_is_journalled(bad_target, tmp_path, monkeypatch):
+    path, target, new, old = bad_target
+    inner = session.Repair.run
+
+    def run(self, *arguments, **options):
+        target.bad = []
+        inner(self, *arguments, **options)
+
+    monkeypatch.setattr(session.Repair, "run", run)
+    report = blockdiff.repair(path, target, journal=tmp_path / "j", unreadable=True)
+    assert (report.identical, report.extra["repair"]["without_undo_bytes"]) == (True, 0)
+    assert target.disk.data == new
+    blockdiff.undo(tmp_path / "j", target)
+    assert target.disk.data == old
+
+
+def test_journal_without_anything_in_it_is_not_kept(tmp_path, monkeypatch):
+    new, old = contents(2 * MIB)
+    for name, data in (("s", new), ("d", old)):
+        (tmp_path / name).write_bytes(data)
+    inner = session.Repair.run
+
+    def run(self, *arguments, **options):
+        (tmp_path / "d").write_bytes(new)
+        inner(self, *arguments, **options)
+
+    monkeypatch.setattr(session.Repair, "run", run)
+    report = blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=tmp_path / "j")
+    assert report.identical
+    assert report.extra["repair"]["journal"] is None
+    assert not (tmp_path / "j").exists()
+
+
+def test_undo_flushes_what_an_undo_before_it_has_written():
+    source, target, old = small_world()
+    storage = CrashingStorage(Disk(b"", Power(), "journal"))
+    Repair(source, target, ALL).run(Journal.create(storage, describe(target)))
+    target.disk.put(old, 0)
+    Undo(Journal.open(storage), target).run()
+    assert target.disk.safe == old
 
 
 def test_unreadable_source_is_never_written(tmp_path):

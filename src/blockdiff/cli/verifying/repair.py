@@ -159,7 +159,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"STILL DIFFERENT: {_ranges(facts['remaining_ranges'])}, {facts['remaining_bytes']:,} bytes")
     if facts["without_undo_bytes"]:
         lines.append(f"{facts['without_undo_bytes']:,} bytes of them could not be read before: undo leaves them as is")
-    return [*lines, f"undo: blockdiff undo {facts['journal']}"]
+    if facts["journal"] is not None:
+        lines.append(f"undo: blockdiff undo {facts['journal']}")
+    return lines
 
 
 def _ranges(count: int) -> str:

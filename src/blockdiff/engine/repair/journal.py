@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -38,6 +39,7 @@ class Journal:
     def __init__(self, storage: Storage, identifier: bytes, slot: Slot, contents: Contents | None) -> None:
         self._storage, self._identifier, self._slot, self.contents = storage, identifier, slot, contents
         self.name = storage.name
+        self._used = False
         self._frames = contents.frames if contents is not None else 0
         self._end = contents.end if contents is not None else FIRST
 
@@ -88,6 +90,7 @@ class Journal:
 
     def add(self, entries: list[Entry]) -> None:
         """Takes ranges that are about to be overwritten; they may be when this returns."""
+        self._used = True
         self._append(BATCH, len(entries), encode_entries(entries))
         self._commit()
 
@@ -102,9 +105,14 @@ class Journal:
         """Gives space back that was reserved and not needed."""
         self._storage.cut(self._end)
 
-    def close(self) -> None:
-        """Closes the file."""
+    def settle(self) -> bool:
+        """Closes it. False where it is new and holds nothing that could be undone: then it is removed."""
+        keep = self.contents is not None or self._used
+        if not keep:
+            with contextlib.suppress(OSError):
+                os.unlink(self.name)
         self._storage.close()
+        return keep
 
     def _commit(self) -> None:
         """The record first: a slot that speaks of it is never there without it."""

@@ -22,7 +22,7 @@ from blockdiff.engine.repair.layout import (
 from blockdiff.engine.repair.past import Reading
 from blockdiff.engine.repair.pieces import Pieces, block_of, pieces
 from blockdiff.engine.repair.team import Team
-from blockdiff.errors import InvalidInput
+from blockdiff.errors import DeviceError, InvalidInput
 from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
@@ -158,7 +158,13 @@ class Repair:
         """What becomes of a piece: entry, new bytes, whether they are a hole; None where nothing differs."""
         assert self._sources is not None
         assert self._targets is not None
-        old = bytearray() if blind else self._targets.read(offset, length)
+        try:
+            old = self._targets.read(offset, length)
+            blind = False  # what could not be read before can be now
+        except DeviceError:
+            if not blind:
+                raise
+            old = bytearray()
         if wanted is None:
             new = self._sources.read(offset, length)
         else:

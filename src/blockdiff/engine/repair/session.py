@@ -157,9 +157,9 @@ class Session:
         self._writing()
         try:
             repair.run(journal, granularity=self._options.granularity)
-            self.facts["journal_bytes"] = journal.end
         finally:
-            journal.close()
+            kept = journal.settle()
+            self.facts |= {"journal": name if kept else None, "journal_bytes": journal.end if kept else 0}
         self._count(repair)
 
     def _prove(self, report: VerifyReport, repair: Repair, differences: Iterable[Extents]) -> None:
@@ -173,7 +173,7 @@ class Session:
         changed = getattr(self._source, "changes", str)()
         if changed:
             report.warnings.append(f"{self._source.url}: {changed}, so the repair may be of several moments: repeat it")
-        remains = self.facts["remaining_ranges"] or len(report.unreadable) or changed
+        remains = self.facts["remaining_ranges"] or report.unreadable_bytes or changed
         moving = report.extra.get("recheck", {}).get("transient_ranges", 0)  # then nothing is proved
         report.identical = report.complete and not remains and not moving
 

@@ -79,10 +79,8 @@ class Undo:
         began = time.monotonic()
         try:
             self.check()
-            if self.differing_bytes:
-                self._restore()
-            if self.was != "undone" or self.differing_bytes:
-                self._journal.mark(UNDONE)
+            self._restore()  # also what was restored before and perhaps never flushed
+            self._journal.mark(UNDONE)
         finally:
             self.elapsed_seconds = time.monotonic() - began
 
