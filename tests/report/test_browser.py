@@ -268,6 +268,19 @@ def test_what_the_map_says_of_any_part_is_true(browser, page, found):
             assert (told["unverified"], told["hole"]) == (truth["unverified"], truth["hole"])
 
 
+def test_findings_of_a_triage_stand_beside_the_ranges(browser, tmp_path):
+    found = [(0, 2 * G), (8 * G, G), (20 * G, G)]
+    told = [
+        {"offset": G, "length": G, "finding": "torn"},
+        {"offset": 8 * G, "length": G, "finding": "stale", "history": "monday<b>.man", "file": "/etc/fstab"},
+    ]
+    (tmp_path / "r.json").write_bytes(text_of(report(found, 1 << 20, triage={"findings": [*told, 5, {"offset": "x"}]})))
+    within("report", tmp_path / "r.json", "-o", tmp_path / "page.html", expect=0)
+    browser.open(tmp_path / "page.html")
+    classes = [row[4] for row in rows(browser)]
+    assert classes == ["data: torn", "data: stale history monday<b>.man file /etc/fstab", "data"]
+
+
 HOSTILE = "</script><script>hacked=1</script><img src=x onerror=hacked=1>\"'`${hacked=1}{{7*7}}\u2028\u202e<!--"
 
 
@@ -277,6 +290,7 @@ def test_hostile_names_are_text(browser, tmp_path):
     value["bytes_by_class"] = {HOSTILE: G}
     value["skipped"] = [{"reason": HOSTILE, "bytes": 0}]
     value["triage"] = {HOSTILE: HOSTILE, "list": [{HOSTILE: HOSTILE}], "x": [HOSTILE, {HOSTILE: [HOSTILE]}]}
+    value["triage"]["findings"] = [{"offset": 0, "length": G, "finding": HOSTILE, HOSTILE: HOSTILE}]
     value["started_at"] = HOSTILE
     value[HOSTILE[:20]] = {"a": HOSTILE}
     path = tmp_path / "a&b<script>hacked=1<script>.json"

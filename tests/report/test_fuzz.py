@@ -42,7 +42,9 @@ def seeds():
     audit["under_reported"] = audit.pop("differences")
     copied = {**report([], SIZE, map=None), "command": "copy", "verified": True, "difference_count": 4}
     sample = {**same, "identical": False, "complete": False, "sample": {"seed": 1}}
-    values = [different, same, report([], 0), audit, copied, sample, report(found[:1], SIZE, map=None)]
+    repair = {"planned": False, "remaining_ranges": 0, "remaining_bytes": 0}
+    repaired = {**report(found, SIZE, repair=repair), "identical": True}
+    values = [different, same, repaired, report([], 0), audit, copied, sample, report(found[:1], SIZE, map=None)]
     return [form(value) for value in values for form in (text_of, lines)]
 
 
@@ -98,7 +100,14 @@ def says_identical(value, ranges):
     if value.get("unreadable") or value.get("unreadable_bytes"):
         return False
     runs = (value.get("map") or {}).get("runs", [])
-    if any(run.get("changed") or run.get("bad") for run in runs):
+    if any(run.get("bad") for run in runs):
+        return False
+    repair = value.get("repair")
+    if isinstance(repair, dict):
+        done = (repair.get("planned"), repair.get("remaining_ranges"), repair.get("remaining_bytes"))
+        if done[0] is False and done[1:] == (0, 0):
+            return True
+    if value["command"] != "copy" and any(run.get("changed") for run in runs):
         return False
     if value["command"] == "verify" and ranges:
         return False

@@ -210,7 +210,7 @@ class BlockMapView {
     const {ranges} = this.volume, found = [];
     let at = firstEndingAfter(ranges, start), more = 0;
     for (; at < ranges.count && ranges.offsets[at] < end; at++) {
-      if (found.length < 3) found.push(`${number.format(ranges.offsets[at])} + ${number.format(ranges.sizes[at])}, ${CLASSES[ranges.kinds[at]]}`);
+      if (found.length < 3) found.push(`${number.format(ranges.offsets[at])} + ${number.format(ranges.sizes[at])}, ${this.kind(at)}`);
       else { more = firstEndingAfter(ranges, end) - at; break; }
     }
     if (more > 0) found.push(`and ${number.format(more)} more ranges`);
@@ -218,6 +218,11 @@ class BlockMapView {
     const first = firstEndingAfter(bad, start);
     if (first < bad.count && bad.offsets[first] < end) found.push(`${number.format(bad.offsets[first])} + ${number.format(bad.sizes[first])}, unreadable (${SIDES[bad.kinds[first]]})`);
     return found;
+  }
+
+  kind(at) {
+    const {offsets, sizes, kinds} = this.volume.ranges, found = this.volume.found(offsets[at], offsets[at] + sizes[at]);
+    return found ? `${CLASSES[kinds[at]]}: ${found}` : CLASSES[kinds[at]];
   }
 
   tell() {

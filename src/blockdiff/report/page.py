@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockdiff.report import strip, tree
 from blockdiff.report.consistency import is_repaired
+from blockdiff.report.findings import MOST, findings
 from blockdiff.report.packing import pack
 from blockdiff.report.verdict import judge
 from blockdiff.units import format_size
@@ -55,7 +56,7 @@ def render(runs: Sequence[Run], *, title: str, made_at: str, receipt: dict[str, 
         "runs": [_view(number, run, detailed=number in detailed) for number, run in enumerate(runs)],
         "same_volume": len({(run.facts.source.url, run.facts.target.url) for run in runs}) == 1,
         "bars": _bars(runs),
-        "data": [{"number": number, **_numbers(runs[number]), **pack(runs[number])} for number in detailed],
+        "data": _data([(number, runs[number]) for number in detailed]),
         "receipt": receipt,
         "size": format_size,
         "entries": tree.entries,
@@ -110,6 +111,17 @@ def _view(number: int, run: Run, *, detailed: bool) -> dict[str, Any]:
         "sections": [(SECTIONS[key], run.sections[key]) for key in SECTIONS if key in run.sections] if detailed else [],
         "others": {key: value for key, value in run.sections.items() if key not in SECTIONS} if detailed else {},
     }
+
+
+def _data(runs: list[tuple[int, Run]]) -> list[dict[str, Any]]:
+    """What the script is given, the newest run last; of findings the newest have the first choice."""
+    room = MOST
+    made = []
+    for number, run in reversed(runs):
+        found = findings(run, room)
+        room -= len(found)
+        made.append({"number": number, "findings": found, **_numbers(run), **pack(run)})
+    return made[::-1]
 
 
 def _numbers(run: Run) -> dict[str, Any]:

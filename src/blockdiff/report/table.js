@@ -22,6 +22,7 @@ class RangeTable {
 
   show(run, volume) {
     this.run = run;
+    this.volume = volume;
     this.ranges = volume.ranges;
     const counts = new Map();
     for (const kind of this.ranges.kinds) counts.set(kind, (counts.get(kind) || 0) + 1);
@@ -154,8 +155,14 @@ class RangeTable {
     row.setAttribute("aria-selected", String(at === this.active));
     row.setAttribute("aria-setsize", this.found.length);
     row.setAttribute("aria-posinset", at + 1);
-    const texts = [number.format(i + 1), number.format(offsets[i]), size(offsets[i]), number.format(sizes[i]), CLASSES[kinds[i]]];
+    const texts = [number.format(i + 1), number.format(offsets[i]), size(offsets[i]), number.format(sizes[i]), this.kind(i)];
+    row.title = texts[4];
     texts.forEach((text, k) => { row.children[k].textContent = text; });
+  }
+
+  kind(i) {
+    const {offsets, sizes, kinds} = this.ranges, found = this.volume.found(offsets[i], offsets[i] + sizes[i]);
+    return found ? `${CLASSES[kinds[i]]}: ${found}` : CLASSES[kinds[i]];
   }
 
   print() {
@@ -163,7 +170,7 @@ class RangeTable {
     const body = document.querySelector("#paper tbody");
     body.replaceChildren(...Array.from(this.found.subarray(0, ON_PAPER), (i) => {
       const row = document.createElement("tr");
-      for (const text of [number.format(this.ranges.offsets[i]), number.format(this.ranges.sizes[i]), CLASSES[this.ranges.kinds[i]]]) row.insertCell().textContent = text;
+      for (const text of [number.format(this.ranges.offsets[i]), number.format(this.ranges.sizes[i]), this.kind(i)]) row.insertCell().textContent = text;
       return row;
     }));
     if (this.found.length > ON_PAPER) body.insertRow().insertCell().textContent = `and ${number.format(this.found.length - ON_PAPER)} more`;

@@ -39,6 +39,7 @@ class Volume {
     this.ranges = parts.ranges;
     this.differing = parts.ranges.kinds.includes(OVER) ? differing(parts.ranges) : parts.ranges;
     this.bad = parts.bad;
+    this.findings = run.findings;
     this.map = parts.map;
     this.listsAll = run.ranges.all;
     this.badAll = run.bad.all;
@@ -76,6 +77,19 @@ class Volume {
     counts[BAD] = bytesWithin(this.bad, start, end);
     counts[UNVERIFIED] = Math.max(0, end - start - counts[CHANGED] - counts[BAD]);
     return {counts, vague: false};
+  }
+
+  // what the triage found of a range, in words
+  found(start, end) {
+    let low = 0, high = this.findings.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.findings[middle][0] + this.findings[middle][1] <= start) low = middle + 1; else high = middle;
+    }
+    const words = new Set();
+    for (let i = low; i < this.findings.length && this.findings[i][0] < end && words.size < 4; i++) words.add(this.findings[i][2]);
+    const shown = [...words].slice(0, 3).join("; ");
+    return words.size > 3 ? `${shown}; ...` : shown;
   }
 
   totals() {
