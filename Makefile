@@ -22,7 +22,8 @@ BENCH_CI := $(BENCH) --quick
 # Of the backend for Ceph those that work in the process of the tests.
 ASAN_RBD := checksum conformance layout source source_bindings vanishing
 ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends/*.py) \
-	$(ASAN_RBD:%=tests/backends/rbd/test_%.py) $(wildcard tests/backends/nbd/test_wrong_*.py)
+	$(ASAN_RBD:%=tests/backends/rbd/test_%.py) $(wildcard tests/backends/nbd/test_wrong_*.py) \
+	tests/report/test_reading.py tests/report/test_packing.py tests/report/test_fuzz.py
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
