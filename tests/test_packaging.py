@@ -57,7 +57,9 @@ def test_wheel_from_the_sdist(unpacked, tmp_path):
         names = archive.namelist()
     assert [name for name in names if name.startswith("blockdiff/_fast.") and name.endswith(".so")]
     wanted = {
-        str(path.relative_to(TREE.parent)) for path in TREE.rglob("*") if path.suffix in {".py", ".pyi", ".typed", ".html", ".css", ".js"}
+        str(path.relative_to(TREE.parent))
+        for path in TREE.rglob("*")
+        if path.suffix in {".py", ".pyi", ".typed", ".html", ".css", ".js"}
     }
     assert wanted - set(names) == set()
     assert [name for name in names if name.endswith((".pyx", ".pxi", ".h", ".c"))] == []
