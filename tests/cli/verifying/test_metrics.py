@@ -104,6 +104,14 @@ def test_counts_go_on(place):
     assert read(place)[0]["bytes_total"] == 3 * SIZE
 
 
+def test_what_a_checkpoint_has_is_not_counted_again(place):
+    words = ("--checkpoint", "c.ckpt", "--keep-checkpoint", "a", "same")
+    for _ in range(2):
+        run(place, *words, expect=0)
+    found, _ = read(place)
+    assert (found["bytes_total"], found["unverified_bytes"], found["identical"]) == (SIZE, 0, 1)
+
+
 def faulty(monkeypatch, picture):
     opening = devices.open_named
     monkeypatch.setattr(

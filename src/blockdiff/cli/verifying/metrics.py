@@ -146,6 +146,7 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
 
     settled = report.bytes_compared + sum(report.skipped.get(reason, 0) for reason in PROVED)
     settled += report.bytes_by_class.get("size", 0)
+    earlier = report.extra.get("checkpoint", {}).get("bytes_not_read_again", 0)  # counted by the run that read them
     largest = max(report.source.size, report.target.size)
     source, target = _shown(report.source.url, report.target.url)
     return Run(
@@ -154,7 +155,7 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
         code,
         time.time(),
         identical=code == 0 and report.identical,
-        settled=settled,
+        settled=max(0, settled - earlier),
         mismatch=_mismatch(report),
         unverified=max(0, largest - settled),
         oldest=report.extra.get("ledger", {}).get("oldest_age_seconds"),
