@@ -11,7 +11,7 @@ from tests.deploy.conftest import ROOT
 
 DASHBOARD = json.loads((ROOT / "grafana/blockdiff-verify.json").read_text())
 RULES = yaml.safe_load((ROOT / "prometheus/blockdiff-rules.yml").read_text())
-RUN = Run("a", "b", 0, 1.0, unverified=0, mismatch=0, duration=1.0, oldest=1.0)
+RUN = Run("a", "b", 0, 1.0, unverified=0, mismatch=0, duration=1.0, oldest=1.0, never=0)
 TEXT = text(RUN, Past()).decode()
 EXIST = set(re.findall(r"^(\w+)\{", TEXT, re.MULTILINE))
 LABELS = {"source", "target", "reason"}
@@ -20,7 +20,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
 EXPRESSIONS += [rule["expr"] for rule in ALERTS]
 EXPRESSIONS += [item["definition"] for item in DASHBOARD["templating"]["list"] if "definition" in item]
-WORDS = {"time", "increase", "absent", "and", "label_values", "d"} | LABELS
+WORDS = {"time", "increase", "absent", "and", "unless", "label_values", "d"} | LABELS
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)

@@ -12,6 +12,7 @@ from blockdiff.receipt.envelope import IN_TOTO, Envelope, decode, encode
 from blockdiff.receipt.issue import issue, signed
 from blockdiff.receipt.key import PrivateKey
 from blockdiff.receipt.statement import decode_statement, encode_statement
+from blockdiff.receipt.words import lines
 from tests.fixtures.receipts import SIZE, predicate
 
 KEY, OTHER = PrivateKey.generate("key.pub"), PrivateKey.generate("other.pub")
@@ -201,6 +202,23 @@ def test_results_that_found_nothing(result):
     report |= {"difference_count": 1, "differing_bytes": 4096}
     with pytest.raises(InvalidInput, match=f"the result is {result}, and there are differences"):
         check(issue(predicate(result=result, report=report, differences=DIGEST), KEY), "r", [KEY.public])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "and not everything was compared"),
+        ({"sample": {"seed": "x"}}, "and only a sample was compared"),
+        ({"ledger": {"different_before_bytes": 4096}}, "and 4,096 bytes that differed earlier were not"),
+    ],
+    ids=["part", "sample", "ledger"],
+)
+def test_words_of_what_was_not_all_compared(more, words):
+    report = predicate()["report"] | {"identical": False, "complete": False} | more
+    checked = check(issue(predicate(result="incomplete", report=report), None), "r", [])
+    text = "\n".join(lines(checked, "unsigned"))
+    assert words in text
+    assert "INCOMPLETE" in text
 
 
 def test_new_fields_are_ignored():

@@ -20,7 +20,8 @@ class Run(NamedTuple):
     """A run that has ended. Times are seconds since 1970, bytes are bytes; None: not known, since it did not begin.
 
     ``settled``: read and judged, or known to be equal. ``mismatch``: found to differ. ``unverified``: bytes of the
-    larger device of which this run can say nothing. ``oldest``: the age in seconds of the oldest byte of a ledger.
+    larger device of which this run can say nothing. ``oldest`` and ``never``: of a ledger,
+    the age in seconds of what was verified longest ago, and the bytes that never were.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Run(NamedTuple):
     unverified: int | None = None
     duration: float | None = None
     oldest: float | None = None
+    never: int | None = None
     fallbacks: tuple[str, ...] = ()
 
 
@@ -75,7 +77,8 @@ def text(run: Run, before: Past) -> bytes:
         ("mismatch_bytes", run.mismatch, "Bytes that the last run found to differ, and did not repair."),
         ("unverified_bytes", run.unverified, "Bytes of the larger device of which the last run can say nothing."),
         ("duration_seconds", run.duration, "How long the last run took."),
-        ("oldest_unverified_age_seconds", run.oldest, "Age of the byte in the ledger that waits longest."),
+        ("oldest_unverified_age_seconds", run.oldest, "By the ledger: how long ago the oldest byte was verified."),
+        ("never_verified_bytes", run.never, "By the ledger: bytes that were never verified."),
         ("identical", float(run.identical), "1 if the last run proved all that it was asked to compare identical."),
         ("exit_code", run.code, "Exit code of the last run: 0 identical or done, 1 different, 2 and more trouble."),
         ("last_run_timestamp_seconds", run.ended, "When the last run ended."),

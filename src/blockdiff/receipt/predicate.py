@@ -92,6 +92,12 @@ class Repair(msgspec.Struct):
         return not self.planned and not self.remaining_ranges
 
 
+class Ledger(msgspec.Struct):
+    """What a coverage ledger knows of earlier runs."""
+
+    different_before_bytes: Bytes = 0
+
+
 class Report(msgspec.Struct):
     """What is relied on of the report that is in the receipt as it is (docs/schemas/summary.schema.json)."""
 
@@ -113,6 +119,7 @@ class Report(msgspec.Struct):
     error: str = ""
     sample: Any = None
     repair: Repair | None = None
+    ledger: Ledger | None = None
 
     @property
     def left_out(self) -> int:

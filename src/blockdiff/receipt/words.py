@@ -64,7 +64,10 @@ def _verdict(predicate: Predicate) -> str:
 
 
 def _looked_at(predicate: Predicate) -> str:
-    return "not everything" if predicate.report.sample is None else "only a sample"
+    report = predicate.report
+    if report.ledger is not None and report.ledger.different_before_bytes:
+        return f"{report.ledger.different_before_bytes:,} bytes that differed earlier were not, so not everything"
+    return "not everything" if report.sample is None else "only a sample"
 
 
 def _scope(predicate: Predicate) -> str:

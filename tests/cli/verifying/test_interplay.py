@@ -26,6 +26,8 @@ ALSO = {
     "budget": (("--ledger", "{target}.ledger", "--budget", "1h"), "ledger", "ledger"),
     "estimate": (("--estimate",), "estimate", "estimate"),
     "recheck": (("--recheck", "0"), "recheck", "recheck"),
+    "ledger": (("--ledger", "{target}.ledger"), "ledger", "ledger"),
+    "budget": (("--ledger", "{target}.ledger", "--budget", "64K"), "ledger", "ledger"),
     "triage": (("--triage",), "triage", "triage"),
     "checkpoint": (("--checkpoint", "{target}.ckpt"), "checkpoint", "checkpoint"),
     "repair": (("--repair", "--journal", "{target}.undo"), "repair", "repair"),
@@ -49,6 +51,15 @@ PLAIN = {
     "quiet": ("-q", "-o", "human"),
 }
 REFUSED = {
+    ("ledger", "sample"),
+    ("confidence", "ledger"),
+    ("checkpoint", "ledger"),
+    ("budget", "sample"),
+    ("budget", "confidence"),
+    ("budget", "checkpoint"),
+    ("budget", "first"),
+    ("budget", "window"),
+    ("ledger", "window"),
     ("checkpoint", "sample"),
     ("checkpoint", "confidence"),
     ("confidence", "sample"),
@@ -79,7 +90,8 @@ REFUSED = {
     ("confidence", "repair"),
     ("confidence", "plan"),
 }
-PAIRS = [pair for pair in itertools.combinations(sorted(ALSO), 2) if pair != ("plan", "repair")]
+SAME = {("plan", "repair"), ("budget", "ledger")}  # one of them is the other one, and more
+PAIRS = [pair for pair in itertools.combinations(sorted(ALSO), 2) if pair not in SAME]
 PAIRS += [
     pytest.param(*pair, marks=pytest.mark.slow, id="-".join(pair)) for pair in itertools.product(sorted(ALSO), PLAIN)
 ]

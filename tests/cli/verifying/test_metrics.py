@@ -79,7 +79,7 @@ def test_the_names_of_the_contract(place):
     for name in ("bytes_total", "mismatch_bytes", "unverified_bytes", "last_success_timestamp_seconds",
                  "duration_seconds", "fallback_total"):  # fmt: skip
         assert f"\n{P}{name}{{" in text
-    assert text.count("# TYPE") == text.count("# HELP") == 10
+    assert text.count("# TYPE") == text.count("# HELP") == 11
     assert text.endswith("\n")
 
 
@@ -110,6 +110,15 @@ def test_what_a_checkpoint_has_is_not_counted_again(place):
         run(place, *words, expect=0)
     found, _ = read(place)
     assert (found["bytes_total"], found["unverified_bytes"], found["identical"]) == (SIZE, 0, 1)
+
+
+def test_a_ledger(place):
+    words = ("--ledger", "volume.ledger", "--budget", "32K", "a", "same")
+    for never in (7, 0):  # 64 KiB are the unit, and the least that is looked at
+        run(place, *words, expect=0)
+        found, _ = read(place)
+        assert (found["never_verified_bytes"], found["identical"]) == (never, 0)
+    assert 0 <= found["oldest_unverified_age_seconds"] < 1000
 
 
 def faulty(monkeypatch, picture):

@@ -149,6 +149,7 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
     earlier = report.extra.get("checkpoint", {}).get("bytes_not_read_again", 0)  # counted by the run that read them
     largest = max(report.source.size, report.target.size)
     source, target = _shown(report.source.url, report.target.url)
+    ledger = report.extra.get("ledger", {})
     return Run(
         source,
         target,
@@ -160,6 +161,8 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
         unverified=max(0, largest - settled),
         oldest=report.extra.get("ledger", {}).get("oldest_age_seconds"),
         duration=duration,
+        oldest=ledger.get("oldest_age_seconds"),
+        never=ledger.get("never_bytes"),
         fallbacks=tuple(_fallbacks(report)),
     )
 
