@@ -159,7 +159,6 @@ def _run(report: VerifyReport, code: int, duration: float) -> Run:
         settled=max(0, settled - earlier),
         mismatch=_mismatch(report),
         unverified=max(0, largest - settled),
-        oldest=report.extra.get("ledger", {}).get("oldest_age_seconds"),
         duration=duration,
         oldest=ledger.get("oldest_age_seconds"),
         never=ledger.get("never_bytes"),
