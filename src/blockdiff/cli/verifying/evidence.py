@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from blockdiff.engine.report import VerifyReport
     from blockdiff.engine.spool import Spool
 
+_SHOWN = ("", "--plot")  # aspects that change nothing but what is said
+
 
 def predicate(
     job: Job, report: VerifyReport, error: BaseException | None, started: float, roots: Roots
@@ -54,7 +56,7 @@ def _options(job: Job) -> dict[str, Any]:
         "keep_going": reading.keep_going,
         **plain,
         "listed": only is not None,
-        "also": [aspect.option for aspect in job.aspects if aspect.option],
+        "also": [aspect.option for aspect in job.aspects if aspect.option not in _SHOWN],
     }
 
 
