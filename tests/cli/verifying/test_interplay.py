@@ -175,6 +175,13 @@ def test_a_whole_volume_is_identical_only_if_all_was_compared(name, place):
     assert report["identical"] is (name not in ("sample", "confidence", "budget"))
 
 
+def test_a_dry_run_proves_nothing_and_leaves_nothing(place):
+    for words in (("--receipt", "also.json"), ("--metrics", "also.prom")):
+        done = within("verify", "--estimate", "--dry-run", *words, "a", "same", cwd=place, expect=2)
+        assert "--dry-run" in done.stderr
+        assert not (place / words[1]).exists()
+
+
 def test_every_aspect_is_here():
     """Who adds one adds it to the table, and learns what it goes with."""
     assert {module for _, _, module in ALSO.values()} | {"blockmap"} == set(ASPECTS)

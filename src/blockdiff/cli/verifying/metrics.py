@@ -71,8 +71,8 @@ class MetricsWriting(Aspect):
         return code
 
     def failed(self, job: Job | None, report: VerifyReport | None, error: BaseException) -> None:
-        if self._refused or self._done:
-            return
+        if self._refused or self._done or isinstance(error, click.UsageError):
+            return  # words that do not go together are no run
         from blockdiff.cli.streams import say
 
         code = _code(error)
