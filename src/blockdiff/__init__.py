@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         open_chain,
         verify,
     )
+    from blockdiff.engine.manifest.commands import digest
+    from blockdiff.engine.manifest.manifest import Manifest, open_manifest
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.registry import open_device, register
     from blockdiff.engine.repair.commands import repair, undo
@@ -60,6 +62,8 @@ __version__ = "0.1.0"
 _WHERE = {
     "blockdiff._fast": ("Extents",),
     "blockdiff.api": ("AuditReport", "apply", "audit", "copy", "diff", "map", "merge", "open_chain", "verify"),
+    "blockdiff.engine.manifest.commands": ("digest",),
+    "blockdiff.engine.manifest.manifest": ("Manifest", "open_manifest"),
     "blockdiff.engine.options": ("ReadOptions",),
     "blockdiff.engine.registry": ("open_device", "register"),
     "blockdiff.engine.repair.commands": ("repair", "undo"),
@@ -110,6 +114,7 @@ __all__ = [
     "FailedToSeek",
     "InvalidInput",
     "Kind",
+    "Manifest",
     "MergeReport",
     "OutOfOrder",
     "OutputError",
@@ -133,10 +138,12 @@ __all__ = [
     "audit",
     "copy",
     "diff",
+    "digest",
     "map",
     "merge",
     "open_chain",
     "open_device",
+    "open_manifest",
     "ordered",
     "register",
     "repair",

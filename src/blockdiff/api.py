@@ -14,6 +14,7 @@ from blockdiff.engine.audit import Audit, AuditTotals
 from blockdiff.engine.copy import Copy
 from blockdiff.engine.diff import Diff
 from blockdiff.engine.listing import check_listing, open_listing
+from blockdiff.engine.manifest import is_manifest
 from blockdiff.engine.registry import is_source, open_device
 from blockdiff.engine.scan import Map
 from blockdiff.engine.stream import concatenate
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from blockdiff.engine.device import Device, WritableDevice
+    from blockdiff.engine.manifest import Manifest
     from blockdiff.engine.options import ReadOptions
     from blockdiff.engine.progress import Progress
     from blockdiff.engine.report import VerifyReport
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
     from blockdiff.record import Record
 
     Target = str | os.PathLike[str] | Device
+    Side = Target | Manifest
 
 
 def verify(
-    source: Target,
-    target: Target,
+    source: Side,
+    target: Side,
     *,
     options: ReadOptions | None = None,
     strict: bool = False,
@@ -57,8 +60,8 @@ def verify(
 
     ``extents`` limits the work to these ranges; with ``sample`` they are compared in full, of the rest only a sample,
     and nothing is called identical. ``method`` is as in ``blockdiff verify``. Differences are collected in
-    the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Raises InvalidInput,
-    DeviceError, UnsupportedOperation.
+    the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Each side may be a
+    manifest. Raises InvalidInput, DeviceError, UnsupportedOperation.
     """
     comparing: dict[str, Any] = {
         "options": options,
@@ -72,7 +75,13 @@ def verify(
         "progress": progress,
     }
     with ExitStack() as stack:
-        devices = _open(stack, source), _open(stack, target)
+        devices = _open_side(stack, source), _open_side(stack, target)
+        if _manifests(*devices):
+            from blockdiff.engine.manifest import ManifestVerification
+
+            comparing["compare"] = ManifestVerification
+            comparing["sample"] = sample
+            sample = None
         if sample is not None:
             stack.callback(sample.close)
             sample.plan(*devices, comparing)
@@ -83,8 +92,8 @@ def verify(
 
 
 def diff(
-    base: Target | None,
-    target: Target,
+    base: Side | None,
+    target: Side,
     *,
     method: str = "auto",
     require: str | None = None,
@@ -107,9 +116,14 @@ def diff(
             return
         if base is None:
             raise InvalidInput("a base is needed to say what changed in a device")
-        run = Diff(
-            _open(stack, base),
-            _open(stack, target),
+        sides = _open_side(stack, base), _open_side(stack, target)
+        compare: Any = Diff
+        if _manifests(*sides):
+            from blockdiff.engine.manifest import ManifestDiff
+
+            compare = ManifestDiff
+        run = compare(
+            *sides,
             method=method,
             require=require,
             options=options,
@@ -306,6 +320,19 @@ def _open(stack: ExitStack, target: Any) -> Device:
     opened = open_device(target)
     stack.callback(opened.close)
     return opened
+
+
+def _open_side(stack: ExitStack, target: Any) -> Any:
+    """The same where a manifest may be named, too."""
+    if not _is_name(target) or not is_manifest(target):
+        return _open(stack, target)
+    from blockdiff.engine.manifest import open_manifest
+
+    return stack.enter_context(open_manifest(target))
+
+
+def _manifests(*sides: Any) -> bool:
+    return any(hasattr(side, "stored_blocks") for side in sides)
 
 
 def _lists(target: object) -> bool:

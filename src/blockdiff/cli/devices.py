@@ -10,7 +10,9 @@ import click
 
 from blockdiff.cli.options import is_sharing
 from blockdiff.cli.streams import say
+from blockdiff.engine.manifest import is_manifest
 from blockdiff.engine.registry import backend, locate, open_device
+from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,18 +20,23 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(
-    source: str | list[str] | None, target: str, list_file: str | None, *, list_capacity: str = "larger"
+    source: str | list[str] | None,
+    target: str,
+    list_file: str | None,
+    *,
+    list_capacity: str = "larger",
+    manifests: bool = False,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """The two devices (source None where there is none, several names: diffs laid over the first) and the list of
-    extents, checked against the larger or the target.
+    extents, checked against the larger or the target. ``manifests``: these may be named in place of devices.
     """
     check_sharing(*([source] if isinstance(source, str) else source or []), target)
     with ExitStack() as stack:
         first = None
         if source is not None:
-            first = open_source(source)
+            first = open_side(source) if manifests and isinstance(source, str) else open_source(source)
             stack.callback(first.close)
-        second = open_named(target)
+        second = open_side(target) if manifests else open_named(target)
         stack.callback(second.close)
         listed = None
         if list_file is not None:
@@ -42,8 +49,22 @@ def opened(
         yield first, second, listed
 
 
+def open_side(name: str) -> Any:
+    """A device, or a manifest in its place."""
+    if not is_manifest(name):
+        return open_named(name)
+    from blockdiff.engine.manifest import open_manifest
+
+    return open_manifest(name)
+
+
 def open_named(name: str) -> Any:
-    """A device; with --force-share also an image that a virtual machine writes to."""
+    """A device; with --force-share also an image that a virtual machine writes to. InvalidInput for a manifest."""
+    if is_manifest(name):
+        raise InvalidInput(
+            f"{name} is a manifest, which holds digests and no data: blockdiff verify and diff compare it with an "
+            f"image (file:{name} means the file itself)"
+        )
     return open_device(name, **({"force_share": True} if is_sharing() and _shares(name) else {}))
 
 

@@ -72,6 +72,8 @@ def command(
     the range reads as zeroes in TARGET. The method that was used is told after the list, or on stderr. A URL that says
     by itself since when it lists changes (nbd: with bitmap=, csi: with base=) is named alone.
 
+    One of the two, or both, may be a manifest, which blockdiff digest made: whole blocks are listed then.
+
     -o export-diff writes the changes with their data, for rbd import-diff and blockdiff apply.
 
     Finding changes is success: exit code 0, with --exit-code 1.
@@ -84,6 +86,7 @@ def command(
       blockdiff diff -o json a.img b.img | blockdiff copy --extents - b.img a.img
       blockdiff diff csi:app/monday csi:app/tuesday
       blockdiff pairs -o json rbd:vms/disk | blockdiff diff -o jsonl --pairs -
+      blockdiff diff monday.manifest today.img
       blockdiff diff -o json 'nbd://host/disk?bitmap=monday'
     """
     if plan is not None:
@@ -137,15 +140,31 @@ def _listing(base: str | None, target: str, shown: _Shown, *, offset: int, lengt
 
 def _compare(base: str, target: str, shown: _Shown, names: dict[str, str | None], asked: dict[str, Any]) -> Diff:
     """What differs between two devices."""
-    with opened(base, target, None) as (first, second, _):
+    with opened(base, target, None, manifests=True) as (first, second, _):
+        kind = _kind(first, second, shown.output)
         if shown.output == exportdiff.EXPORT_DIFF:
             base_name = exportdiff.name_of_base(first, names["from_name"])
             emitter = exportdiff.make_emitter(second, from_name=base_name, to_name=names["to_name"])
         else:
             emitter = make_list(shown.output, quiet=shown.quiet)
-        run = Diff(first, second, progress=shown.progress, **asked)
+        run: Diff = kind(first, second, progress=shown.progress, **asked)
         emit(run.records(), emitter, shown.progress)
     return run
+
+
+def _kind(base: Any, target: Any, output: str) -> Any:
+    """What compares these two: something else where one is a manifest."""
+    from blockdiff.cli.verifying.manifests import manifests_of, refuse_granularity
+
+    manifests = manifests_of(base, target)
+    if not manifests:
+        return Diff
+    if output == exportdiff.EXPORT_DIFF and target in manifests:
+        raise click.UsageError(f"{target.url} is a manifest and holds no data: an export-diff needs the image itself")
+    refuse_granularity(manifests)
+    from blockdiff.engine.manifest import ManifestDiff
+
+    return ManifestDiff
 
 
 def _refuse_with_pairs(base: str | None, output: str, **given: object) -> None:

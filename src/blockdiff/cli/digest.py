@@ -148,7 +148,7 @@ def _facts(manifest: Manifest) -> list[str]:
     zeroes = manifest.blocks - manifest.stored_blocks
     return [
         f"root {manifest.root.hex()}",
-        f"of {manifest.url}, {manifest.size:,} bytes, at {manifest.facts.get('time', 'a time that is not known')}",
+        f"of {manifest.origin}, {manifest.size:,} bytes, at {manifest.facts.get('time', 'a time that is not known')}",
         f"{manifest.algorithm}, {manifest.blocks:,} blocks of {format_size(manifest.block_size)}, {zeroes:,} zeroes",
         f"the manifest is whole: {format_size(manifest.file_size)}",
     ]

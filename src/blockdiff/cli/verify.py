@@ -13,6 +13,7 @@ from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import make_writer
 from blockdiff.cli.verifying.aspect import aspect_options, make_aspects, refuse_with_pairs
 from blockdiff.cli.verifying.job import Job
+from blockdiff.cli.verifying.manifests import use_manifests
 from blockdiff.engine.digest import METHODS
 from blockdiff.engine.verify import SIZE_POLICIES
 
@@ -83,6 +84,8 @@ def command(
     SRC may be an export-diff of a whole image, and export-diffs that follow may be laid over SRC: DST is compared with
     the image that they would make, without making it. One of them may be - for stdin.
 
+    One of the two, or both, may be a manifest, which blockdiff digest made: the differences are whole blocks then.
+
     Exit code: 0 identical, 1 different, 3 something could not be read, which is never called identical.
 
     \b
@@ -92,6 +95,7 @@ def command(
       blockdiff verify --extents changed.json disk.img replica.img
       blockdiff verify --first -q a.img b.img && echo identical
       blockdiff verify --rate 200M /dev/sdb /dev/sdc
+      blockdiff verify replica.img disk.manifest
       blockdiff verify full.diff monday.diff today.img
       blockdiff pairs -o json rbd:vms/ "rbd:vms/?conf=b.conf" | blockdiff verify --pairs -
     """
@@ -133,8 +137,9 @@ def _verify(
     writer = make_writer(shown["output"], shown["progress"], quiet=shown["quiet"])
     job = None
     try:
-        with opened(sources, dst, list_file) as (source, target, listed):
+        with opened(sources, dst, list_file, manifests=True) as (source, target, listed):
             job = Job(devices, source, target, {**comparing, "only": listed}, aspects, writer=writer, **shown)
+            use_manifests(job)
             return job.execute()
     except BaseException as error:
         report = job.run.report if job is not None and job.run is not None else None

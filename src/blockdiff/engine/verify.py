@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Extents
 from blockdiff.engine.compare import Comparison, check_unchanged
@@ -252,14 +252,17 @@ def verify_devices(
     *,
     on_differences: Callable[[Extents], None] | None = None,
     max_differences: int | None = None,
+    compare: Callable[..., Any] | None = None,
     **options: object,
 ) -> VerifyReport:
     """Compares two open devices and returns the report; ``options`` are those of Verification.
 
     ``differences`` are collected in the report (24 bytes each), or given to ``on_differences`` in batches as they are
-    found and not collected. ``max_differences`` limits the list, never the totals.
+    found and not collected. ``max_differences`` limits the list, never the totals. ``compare`` makes what is run in
+    place of a Verification.
     """
-    run = Verification(source, target, **options)  # type: ignore[arg-type]
+    make: Callable[..., Any] = compare or Verification
+    run = make(source, target, **options)
     parts: list[Extents] = []
     listed = 0
     for found in run:
@@ -270,5 +273,6 @@ def verify_devices(
             on_differences(part)
         elif len(part):
             parts.append(part)
-    run.report.differences = concatenate(parts)
-    return run.report
+    report: VerifyReport = run.report
+    report.differences = concatenate(parts)
+    return report

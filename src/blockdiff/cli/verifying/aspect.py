@@ -27,11 +27,11 @@ class Aspect:
 
     ``option`` is what asked for it, for messages. ``keeps``: the job's spool has every difference when the run ends.
     ``holds``: rows are written at the end only, from the spool, which ``finish`` may replace. ``pairs``: it goes with
-    --pairs, one job for each.
+    --pairs, one job for each. ``manifests``: it goes with a manifest as a side.
     """
 
     option = ""
-    keeps = holds = pairs = False
+    keeps = holds = pairs = manifests = False
 
     def prepare(self, job: Job) -> None:
         """The devices are open and nothing was read: may change ``job.comparing``, may refuse."""

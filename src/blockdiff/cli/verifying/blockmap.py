@@ -29,6 +29,7 @@ class MapAspect(Aspect):
     """Counts what was settled where, and adds it to the report, also to that of a run that is cut short."""
 
     option = "--plot"
+    manifests = True
     map: BlockMap | None = None
 
     def __init__(self, *, plotted: bool) -> None:

@@ -43,6 +43,7 @@ class MetricsWriting(Aspect):
     """Writes the file when the exit code is known, also that of a run which failed or did not begin."""
 
     option = "--metrics"
+    manifests = True
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -54,7 +54,7 @@ class ReceiptWriting(Aspect):
     """Writes the receipt when the run has ended, however it did."""
 
     option = "--receipt"
-    keeps = True
+    keeps = manifests = True
 
     def __init__(self, path: str, sign: str | None, roots: str | None, replace: bool) -> None:
         self._path, self._sign, self._replace = path, sign, replace

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blockdiff.engine.manifest.algorithm import ALGORITHMS, Hasher
+    from blockdiff.engine.manifest.diff import ManifestDiff
     from blockdiff.engine.manifest.digest import Digesting, digest_device
     from blockdiff.engine.manifest.manifest import Manifest, open_manifest
     from blockdiff.engine.manifest.run import DigestRun, Piece
@@ -22,6 +23,7 @@ __all__ = [
     "Digesting",
     "Hasher",
     "Manifest",
+    "ManifestDiff",
     "ManifestVerification",
     "Piece",
     "digest_device",
@@ -40,6 +42,7 @@ _WHERE = {
     "DigestRun": "run",
     "Piece": "run",
     "ManifestVerification": "verify",
+    "ManifestDiff": "diff",
 }
 
 

@@ -82,6 +82,16 @@ class Manifest:
 
     @property
     def url(self) -> str:
+        """The file, as it was named."""
+        return self.name
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells its content from others."""
+        return "manifest", self.algorithm, str(self.block_size), str(self.size), self.root.hex()
+
+    @property
+    def origin(self) -> str:
         """What it was made of."""
         return str(self.facts.get("url", ""))
 
@@ -89,6 +99,12 @@ class Manifest:
     def file_size(self) -> int:
         """Bytes of the file."""
         return os.fstat(self._fd).st_size
+
+    @property
+    def file_identity(self) -> tuple[int, int]:
+        """What tells the file from others."""
+        status = os.fstat(self._fd)
+        return status.st_dev, status.st_ino
 
     def check(self) -> None:
         """Reads the whole file and raises InvalidInput where a bit of it is not as it was written."""

@@ -30,8 +30,14 @@ def refuse_other_kind(one: Manifest, other: Manifest) -> None:
             raise InvalidInput(
                 f"{one.name} and {other.name} are of two {what}, {a} and {b}, and cannot be compared: make one anew "
                 f"with blockdiff digest --algorithm {one.algorithm} --block-size {one.block_size} -o MANIFEST "
-                f"{other.url or 'IMAGE'}"
+                f"{other.origin or 'IMAGE'}"
             )
+
+
+def refuse_same_file(one: Manifest, other: Manifest) -> None:
+    """A manifest is always identical with itself: that proves nothing and is somebody's mistake. InvalidInput."""
+    if one.file_identity == other.file_identity:
+        raise InvalidInput(f"{one.name} and {other.name} are one and the same: comparing it with itself proves nothing")
 
 
 class ManifestRun:

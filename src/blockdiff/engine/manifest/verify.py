@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from blockdiff._fast import SEG_COMPARE, SEG_SKIP_HOLE, Aligner, Extents, diff_digests
 from blockdiff.engine.compare import MAX_UNREADABLE
 from blockdiff.engine.manifest.manifest import Manifest
-from blockdiff.engine.manifest.manifests import ManifestRun, refuse_other_kind
+from blockdiff.engine.manifest.manifests import ManifestRun, refuse_other_kind, refuse_same_file
 from blockdiff.engine.manifest.run import DigestRun
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.report import Side, VerifyReport
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blockdiff.engine.progress import Progress
 
 METHOD = "manifest"
+_IGNORE = "ignore"  # the caller deals with what is beyond the common part
 _PART = "part-of-block"
 _STEP = 4096  # digests that are compared at a time
 
@@ -55,12 +56,13 @@ class ManifestVerification:
         watchers: Sequence[Watcher] = (),
         **refused: Any,
     ) -> None:
-        if size not in SIZE_POLICIES:
+        if size not in (*SIZE_POLICIES, _IGNORE):
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
         _refuse(method, strict=strict, **refused)
         manifests = [side for side in (source, target) if isinstance(side, Manifest)]
         self._manifest = manifests[-1]
         if len(manifests) > 1:
+            refuse_same_file(*manifests)
             refuse_other_kind(*manifests)
         self._options = options or ReadOptions()
         self._source, self._target, self._size, self._first = source, target, size, first
@@ -223,7 +225,7 @@ class ManifestVerification:
     def _beyond(self) -> Iterator[Extents]:
         """What only one side has."""
         small, large = sorted((self._source.size, self._target.size))
-        if small == large:
+        if small == large or self._size == _IGNORE:
             return
         if self._size == "min":
             self.report.warnings.append(
