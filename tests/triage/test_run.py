@@ -175,6 +175,33 @@ def test_findings_lie_inside_of_the_differences(granularity):
     assert {700, 9000, 50_001, 199_999} <= covered
 
 
+@pytest.mark.parametrize(("granularity", "wanted"), [(512, ["bit-flip", "bit-flip"]), (4096, ["unknown"])])
+def test_a_bit_in_each_of_two_sectors(granularity, wanted):
+    data = random.Random(9).randbytes(2 * BLOCK)
+    target = bytearray(data)
+    target[BLOCK + 700] ^= 4
+    target[BLOCK + 3000] ^= 64
+    _, result = triage(MemoryDevice(data), MemoryDevice(target), granularity=granularity)
+    assert [f.evidence.finding for f in result.found] == wanted
+    if granularity == 512:
+        places = [(f.block + f.evidence.byte, f.evidence.bit, f.evidence.old, f.evidence.new) for f in result.found]
+        assert places == [
+            (BLOCK + 700, 2, data[BLOCK + 700], target[BLOCK + 700]),
+            (BLOCK + 3000, 6, data[BLOCK + 3000], target[BLOCK + 3000]),
+        ]
+
+
+def test_a_sector_of_zeroes_with_a_small_granularity():
+    data = random.Random(10).randbytes(2 * BLOCK)
+    target = bytearray(data)
+    target[BLOCK + 1024 : BLOCK + 1536] = bytes(512)
+    target[BLOCK + 2048 : BLOCK + 2049] = b"?" if data[BLOCK + 2048] != ord("?") else b"!"
+    source, other = MemoryDevice(data), MemoryDevice(target)
+    assert [f[2] for f in said(triage(source, other, granularity=512)[1])] == ["dst-zero", "unknown"]
+    assert [f[2] for f in said(triage(other, source, granularity=512)[1])] == ["src-zero", "unknown"]
+    assert [f[2] for f in said(triage(source, other)[1])] == ["unknown"]
+
+
 def test_sizes_and_holes_are_told_as_they_are(tmp_path):
     (tmp_path / "a").write_bytes(bytes(2 * BLOCK))
     (tmp_path / "b").write_bytes(b"")

@@ -100,12 +100,12 @@ class Area:
 
     def _blocks(self, offset: int, end: int) -> Iterator[Found]:
         for at in range(offset // BLOCK * BLOCK, end, BLOCK):
-            evidence = self._block(at, min(BLOCK, self._end - at))
+            start, stop = max(at, offset), min(at + BLOCK, end)
+            evidence = self._block(at, min(BLOCK, self._end - at), (start - at, stop - at))
             if evidence is not None:
-                start, stop = max(at, offset), min(at + BLOCK, end)
                 yield Found(start, stop - start, evidence, at)
 
-    def _block(self, at: int, length: int) -> Evidence | None:
+    def _block(self, at: int, length: int, part: tuple[int, int]) -> Evidence | None:
         low = at - self._start
         source, target = self._source[low : low + length], self._target[low : low + length]
         if source == target:
@@ -115,6 +115,7 @@ class Area:
             target,
             old=[history.bytes_at(at, length) for history in self._histories],
             digested=[i for i, history in enumerate(self._histories) if history.holds(at, length)],
+            part=part,
             near=lambda place, moved: self._window.near(at + place, moved),
         )
 

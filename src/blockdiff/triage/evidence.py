@@ -62,11 +62,13 @@ def judge(
     old: Sequence[bytes | None] = (),
     digested: Sequence[int] = (),
     near: Near | None = None,
+    part: tuple[int, int] = (0, BLOCK),
 ) -> Evidence | None:
     """The evidence of one block; None where it is equal.
 
     ``old`` is what each history has there (None: it has not all of it), ``digested`` the histories whose digest is that
-    of the target, ``near`` finds bytes in the source.
+    of the target, ``near`` finds bytes in the source. ``part`` of the block is what was found different by itself, with
+    a granularity below that of blocks.
     """
     if source == target:
         return None
@@ -77,13 +79,16 @@ def judge(
     found = _of_history(source, target, old, digested, sectors, same)
     if found is not None:
         return found
-    found = _flip(source, target) or _torn_zeroes(source, target, sectors)
+    found = _flip(source, target, part) or _torn_zeroes(source, target, sectors)
     if found is not None:
         return found
+    low, high = part
+    if is_zero(target[low:high]):
+        return Evidence("dst-zero")
     shifts = _shifts(target, sectors, near)
     if len(shifts) == 1:
         return Evidence("shifted", shift=shifts[0], shifts=shifts)
-    return Evidence("src-zero" if is_zero(source) else "unknown", shifts=shifts)
+    return Evidence("src-zero" if is_zero(source[low:high]) else "unknown", shifts=shifts)
 
 
 def is_zero(data: bytes) -> bool:
@@ -142,12 +147,13 @@ def _torn_zeroes(source: bytes, target: bytes, sectors: Sequence[int]) -> Eviden
     return None
 
 
-def _flip(source: bytes, target: bytes) -> Evidence | None:
-    """A single bit differs."""
-    bits = int.from_bytes(source, "little") ^ int.from_bytes(target, "little")
+def _flip(source: bytes, target: bytes, part: tuple[int, int]) -> Evidence | None:
+    """A single bit of the part differs."""
+    low, high = part
+    bits = int.from_bytes(source[low:high], "little") ^ int.from_bytes(target[low:high], "little")
     if bits.bit_count() != 1:
         return None
-    byte, bit = divmod(bits.bit_length() - 1, 8)
+    byte, bit = divmod(bits.bit_length() - 1 + 8 * low, 8)
     return Evidence("bit-flip", byte=byte, bit=bit, old=source[byte], new=target[byte])
 
 
