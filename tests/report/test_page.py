@@ -172,6 +172,8 @@ def test_whatever_else_a_report_says_is_shown():
     assert got["A bytes"].text == "4,096 (4.0 KiB)"
     assert got["List"].table == tree.Table(["X", "Y"], [["1", ""], ["", "not known"]], 0)
     assert got["Deep"].entries[0].text == "1, Z: yes"
+    summary = tree.entries({"sums": {"torn": {"n": 1}, "stale": {"n": 2}}})[0]
+    assert summary.table == tree.Table(["Sums", "N"], [["torn", "1"], ["stale", "2"]], 0)
     assert (got["None"].text, got["F"].text) == ("none", "0.5")
     many = tree.entries({"rows": [{"n": i} for i in range(1000)]})[0].table
     assert (len(many.rows), many.left_out) == (tree.MAX_ROWS, 1000 - tree.MAX_ROWS)

@@ -31,5 +31,6 @@ def _is_finding(item: Any) -> bool:
 
 
 def _words(item: dict[str, Any]) -> str:
-    others = [f"{key} {text(key, value)}" for key, value in item.items() if key not in ("offset", "length", "finding")]
+    names = [key for key in item if key not in ("offset", "length", "finding")]
+    others = [f"{name.replace('_', ' ')} {text(name, item[name])}" for name in names]
     return ", ".join([item["finding"], *others])[:_LONGEST]

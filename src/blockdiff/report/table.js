@@ -114,9 +114,10 @@ class RangeTable {
   }
 
   draw() {
-    if (!this.found || !this.grid.clientHeight) return;
+    if (!this.found) return;
     const n = this.found.length;
     this.rows.style.height = `${n ? this.height : 80}px`;
+    if (!this.grid.clientHeight) return;
     const first = Math.max(0, Math.min(this.first, n - this.grid.clientHeight / ROW)), from = Math.floor(first);
     const wanted = n ? Math.min(n - from, this.visible + 2) : 0;
     const key = `${first},${wanted},${this.active}`;

@@ -40,11 +40,18 @@ def entries(value: Any) -> list[Entry]:
 
 def _entry(key: str, value: Any) -> Entry:
     name = words(key)
+    if isinstance(value, dict) and value and all(_is_flat(item) for item in value.values()):
+        return Entry(name, table=_table([{name.lower(): key, **item} for key, item in value.items()]))
     if isinstance(value, dict):
         return Entry(name, entries=entries(value)) if value else Entry(name, "none")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return Entry(name, table=_table(value))
     return Entry(name, text(key, value))
+
+
+def _is_flat(value: Any) -> bool:
+    """An object of single values: a row of a table."""
+    return isinstance(value, dict) and bool(value) and not any(isinstance(item, dict | list) for item in value.values())
 
 
 def _table(items: list[dict[str, Any]]) -> Table:
