@@ -39,6 +39,8 @@ ZEROES = "written zeroes against a hole, hot"
 START = "1 MiB pair, start to end"
 REFLINK = "reflink, 1 % rewritten, cold"
 COPY = "copy 10 % changed and verify, hot"
+REPAIR = "repair 10 % changed, undo journal, verify, hot"
+UNCHANGED = "blockdiff copy --changed --verify"
 EMIT = "writing 1 M extents as json"
 PARSE = "reading 1 M extents from json"
 UNION = "union of two sets of 1 M extents"
@@ -147,7 +149,22 @@ def emit(name: str) -> str:
 
 ORDER = (
     *(hot(folios, workers) for folios in (SMALL, LARGE) for workers in (1, 2)),
-    *(COLD, SCATTERED, SPARSE_COLD, SPARSE_HOT, ZEROES, REFLINK, COPY, START, EMIT, PARSE, UNION, INTERSECT, SUBTRACT),
+    *(
+        COLD,
+        SCATTERED,
+        SPARSE_COLD,
+        SPARSE_HOT,
+        ZEROES,
+        REFLINK,
+        COPY,
+        REPAIR,
+        START,
+        EMIT,
+        PARSE,
+        UNION,
+        INTERSECT,
+        SUBTRACT,
+    ),
     CONVERT_LIST,
     *SCHEDULES,
     *TRUST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from bench import cache, data, peers, runner, setting, targets
 from bench.runner import Command, WrongAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.data import Store
     from bench.result import Noter, Racer
     from bench.setting import Setting
@@ -25,10 +28,11 @@ OTHERS = (
 )
 
 
-def updates(pair: data.Pair, name: str, words: list[str]) -> Command:
+def updates(pair: data.Pair, name: str, words: list[str], before: Callable[[], None] = lambda: None) -> Command:
     """A command that makes the target equal to the source, from the same start each time."""
 
     def prepare() -> None:
+        before()
         data.restore(pair)
         cache.warm(pair.paths)
 
@@ -40,6 +44,11 @@ def updates(pair: data.Pair, name: str, words: list[str]) -> Command:
     return Command(name, [{"SRC": pair.source, "DST": pair.target}.get(word, word) for word in words], check, prepare)
 
 
+def remove(path: Path) -> None:
+    """Each repair has a new journal."""
+    path.unlink(missing_ok=True)
+
+
 def test_changed_and_verified(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:
     pair = store.rewritten(chosen.size)
     cache.warm_large(pair.paths)
@@ -47,4 +56,19 @@ def test_changed_and_verified(race: Racer, told: Noter, store: Store, chosen: Se
     words = [*setting.program(), "copy", "--changed", "--verify", "-o", "json", "--progress", "none", "SRC", "DST"]
     others = [updates(pair, name, line.split()) for name, line in OTHERS if shutil.which(line.split()[0])]
     race(targets.COPY, updates(pair, "blockdiff", words), others)
+    data.restore(pair)
+
+
+def test_repaired_with_a_journal(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:
+    """Against the same without a way back."""
+    pair = store.rewritten(chosen.size)
+    cache.warm_large(pair.paths)
+    told(targets.REPAIR, pair)
+    quiet = ["-o", "json", "--progress", "none", "SRC", "DST"]
+    journal = Path(pair.target).with_suffix(".undo")  # on the same disk
+    words = [*setting.program(), "verify", "--repair", "--max-differences", "0", "--journal", str(journal), *quiet]
+    ours = updates(pair, "blockdiff", words, lambda: remove(journal))
+    others = [updates(pair, targets.UNCHANGED, [*setting.program(), "copy", "--changed", "--verify", *quiet])]
+    race(targets.REPAIR, ours, others)
+    remove(journal)
     data.restore(pair)

@@ -249,7 +249,7 @@ def test_command_lines_of_the_docs_run(line, images):
     assert done.returncode in (0, 1), done.stderr
 
 
-HELP = ["verify", "diff", "map", "copy", "apply", "merge", "digest", "audit", "pairs", "report"]
+HELP = ["verify", "diff", "map", "copy", "apply", "merge", "undo", "digest", "audit", "pairs", "report"]
 
 
 @pytest.mark.parametrize("name", HELP)

@@ -207,6 +207,20 @@ def test_holes_come_back(tmp_path, monkeypatch):
     assert (tmp_path / "d").stat().st_blocks == 0
 
 
+def test_names_that_a_terminal_would_obey(tmp_path):
+    name, journal = os.fsdecode(b"d\xff\n\x1bx"), "j \x1b"
+    (tmp_path / "s").write_bytes(b"s" * 600)
+    (tmp_path / name).write_bytes(b"d" * 600)
+    out = run(tmp_path, "verify", "--repair", "--journal", journal, "s", name, expect=0).stdout
+    out += run(tmp_path, "undo", "--show", journal, expect=0).stdout
+    out += run(tmp_path, "undo", "--plan", journal, expect=0).stdout
+    out += run(tmp_path, "undo", journal, expect=0).stdout
+    assert all(char.isprintable() or char == "\n" for char in out)
+    assert (tmp_path / name).read_bytes() == b"d" * 600
+    again = run(tmp_path, "verify", "--repair", "--journal", "with space", "s", name, expect=0).stdout
+    assert again.endswith("undo: blockdiff undo 'with space'\n")
+
+
 @pytest.mark.parametrize("size", [0, 1, 511, 513])
 def test_small_devices(tmp_path, size):
     (tmp_path / "s").write_bytes(b"s" * size)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blockdiff.backends.opening import printable
 from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import Name, output_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import encode, write
+from blockdiff.cli.verifying.repair import count_ranges
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def _show_json(about: dict[str, Any], ranges: Iterator[dict[str, Any]]) -> None:
 def _show_text(about: dict[str, Any], ranges: Iterator[dict[str, Any]], *, most: int | None) -> None:
     device = about["device"]
     lines = [
-        f"journal of {device['url']} ({device['size']:,} bytes), opened as {device['name']}",
+        f"journal of {device['url']} ({device['size']:,} bytes), opened as {printable(device['name'])}",
         f"state: {about['state']} since {_when(about['changed'])}; {format_size(about['journal_bytes'])}",
     ]
     lines += [_repair(number, repair) for number, repair in enumerate(about["repairs"])]
@@ -140,14 +142,14 @@ def _show_text(about: dict[str, Any], ranges: Iterator[dict[str, Any]], *, most:
                 f"{item['offset']:16} {item['length']:14}  {item['old']:8} {item['new']:5} {item['repair']}\n".encode()
             )
     rest = f" ({count - most:,} more: -v lists all)" if most is not None and count > most else ""
-    write(f"{count:,} ranges, {total:,} bytes{rest}\n".encode())
+    write(f"{count_ranges(count)}, {total:,} bytes{rest}\n".encode())
 
 
 def _repair(number: int, facts: dict[str, Any]) -> str:
     blind = " (without undo)" if facts.get("without_undo") else ""
     return (
-        f"repair {number}: {_when(facts.get('started'))}, from {facts.get('source')}, {facts.get('ranges')} ranges, "
-        f"{facts.get('bytes')} bytes{blind}"
+        f"repair {number}: {_when(facts.get('started'))}, from {printable(str(facts.get('source')))}, "
+        f"{count_ranges(facts.get('ranges', 0))}, {facts.get('bytes')} bytes{blind}"
     )
 
 

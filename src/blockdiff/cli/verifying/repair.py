@@ -111,7 +111,7 @@ class RepairAspect(Aspect):
         session = self._session
         if session is None or session.begun is None or job is None or job.quiet or job.output in ("json", "jsonl"):
             return
-        facts, journal = session.facts, session.begun
+        facts, journal = session.facts, _word(session.begun)
         done = facts["written_bytes"] + facts["zeroed_bytes"]
         say(
             f"blockdiff: {job.target.url}: {done:,} of {facts['bytes']:,} bytes were written; to go on: the same "
@@ -128,6 +128,15 @@ def _tell(job: Job) -> None:
         aspect.writing(job)
 
 
+def _word(name: str) -> str:
+    """A name as a shell takes it; what a terminal would obey is escaped."""
+    import shlex
+
+    from blockdiff.backends.opening import printable
+
+    return shlex.quote(name) if name.isprintable() else printable(name)
+
+
 def _refuse_together(job: Job) -> None:
     """What finds differences that are none in content, or not all of them."""
     others = [f"--{name}" for name in ("strict", "first") if job.comparing.get(name)]
@@ -141,9 +150,9 @@ def _planned_lines(facts: dict[str, Any]) -> list[str]:
 
     if not facts["ranges"]:
         return ["plan: nothing to repair"]
-    where = facts["journal"] or f"in {journal_directory()}"
+    where = _word(facts["journal"]) if facts["journal"] else f"in {journal_directory()}"
     return [
-        f"plan: {_ranges(facts['ranges'])}, {facts['bytes']:,} bytes would be written; nothing was",
+        f"plan: {count_ranges(facts['ranges'])}, {facts['bytes']:,} bytes would be written; nothing was",
         f"journal: {where}, at most {format_size(facts['journal_bytes'])}; method: {facts['method']}",
     ]
 
@@ -153,16 +162,17 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         return ["nothing to repair"]
     written = facts["written_bytes"] + facts["zeroed_bytes"]
     holes = f" ({format_size(facts['zeroed_bytes'])} as holes)" if facts["zeroed_bytes"] else ""
-    done = f"repaired: {_ranges(facts['ranges'])}, {written:,} bytes written{holes}"
+    done = f"repaired: {count_ranges(facts['ranges'])}, {written:,} bytes written{holes}"
     lines = [f"{done}, {facts['verified_bytes']:,} bytes read back"]
     if facts["remaining_ranges"]:
-        lines.append(f"STILL DIFFERENT: {_ranges(facts['remaining_ranges'])}, {facts['remaining_bytes']:,} bytes")
+        lines.append(f"STILL DIFFERENT: {count_ranges(facts['remaining_ranges'])}, {facts['remaining_bytes']:,} bytes")
     if facts["without_undo_bytes"]:
         lines.append(f"{facts['without_undo_bytes']:,} bytes of them could not be read before: undo leaves them as is")
     if facts["journal"] is not None:
-        lines.append(f"undo: blockdiff undo {facts['journal']}")
+        lines.append(f"undo: blockdiff undo {_word(facts['journal'])}")
     return lines
 
 
-def _ranges(count: int) -> str:
+def count_ranges(count: int) -> str:
+    """So many ranges, in words."""
     return "1 range" if count == 1 else f"{count:,} ranges"
