@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blockdiff.cli.base import CONTEXT, Command
+from blockdiff.cli.base import CONTEXT, Command, show_in_groups
 from blockdiff.cli.devices import opened, split
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import make_writer
-from blockdiff.cli.verifying.aspect import aspect_options, make_aspects, refuse_with_pairs
+from blockdiff.cli.verifying.aspect import aspect_groups, aspect_options, make_aspects, refuse_with_pairs
 from blockdiff.cli.verifying.job import Job
 from blockdiff.cli.verifying.manifests import use_manifests
 from blockdiff.engine.digest import METHODS
@@ -160,3 +160,8 @@ def _refuse_with_pairs(devices: tuple[str, ...], **given: object) -> None:
     for name, value in given.items():
         if value:
             raise click.UsageError(f"--pairs and --{name} do not go together: snapshots are compared as a whole")
+
+
+_COMPARED = ("--first", "--max-differences", "--extents", "--pairs", "--allow-empty", "--strict", "--size", "--method")
+_READ = ("--granularity", "--offset", "--length", "--read", "--workers", "--rate", "--force-share", "--keep-going")
+show_in_groups("verify", lambda: [("What is compared", _COMPARED), ("How it is read", _READ), *aspect_groups()])

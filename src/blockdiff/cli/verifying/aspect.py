@@ -76,6 +76,32 @@ def aspect_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_TITLES = {
+    "Long runs": ("checkpoint",),
+    "A part of it": ("sampling", "ledger"),
+    "Before it begins": ("estimate",),
+    "What the differences are": ("recheck", "triage", "blockmap"),
+    "Repair": ("repair",),
+    "Evidence": ("receipt", "metrics"),
+}
+
+
+def aspect_groups() -> list[tuple[str, list[str]]]:
+    """Titles for the help, each with the options of some aspects."""
+    return [(title, [name for aspect in names for name in _names(aspect)]) for title, names in _TITLES.items()]
+
+
+def _names(aspect: str) -> list[str]:
+    module: Any = import_module(f"blockdiff.cli.verifying.{aspect}")
+
+    def bearer() -> None:
+        """Options are decorators: this one tells which they are."""
+
+    for option in reversed(module.OPTIONS):
+        option(bearer)
+    return [parameter.opts[0] for parameter in reversed(getattr(bearer, "__click_params__", []))]
+
+
 def make_aspects(given: dict[str, Any]) -> list[Aspect]:
     """The aspects that these values of options ask for; what is left in ``given`` is nobody's."""
     made = [module.make(given) for module in _modules()]
