@@ -51,6 +51,8 @@ def verify(
     length: int | None = None,
     extents: Extents | Iterable[Extents] | None = None,
     sample: Sampling | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    budget: str | None = None,
     first: bool = False,
     max_differences: int | None = None,
     on_differences: Callable[[Extents], None] | None = None,
@@ -59,9 +61,9 @@ def verify(
     """Compares two devices; ``report.identical`` and ``report.differences`` say the result.
 
     ``extents`` limits the work to these ranges; with ``sample`` they are compared in full, of the rest only a sample,
-    and nothing is called identical. ``method`` is as in ``blockdiff verify``. Differences are collected in
-    the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are found. Each side may be a
-    manifest. Raises InvalidInput, DeviceError, UnsupportedOperation.
+    and nothing is called identical. ``ledger`` and ``budget`` are those of ``blockdiff verify``, as is ``method``.
+    Differences are collected in the report, 24 bytes each, unless ``on_differences`` takes them in batches as they are
+    found. Each side may be a manifest. Raises InvalidInput, DeviceError, UnsupportedOperation.
     """
     comparing: dict[str, Any] = {
         "options": options,
@@ -74,21 +76,49 @@ def verify(
         "first": first,
         "progress": progress,
     }
+    collecting: dict[str, Any] = {"max_differences": max_differences, "on_differences": on_differences}
+    if (budget is not None and ledger is None) or (sample is not None and ledger is not None):
+        raise InvalidInput("a budget needs a ledger, and a sample goes with none")
     with ExitStack() as stack:
-        devices = _open_side(stack, source), _open_side(stack, target)
-        if _manifests(*devices):
+        one, other = _open_side(stack, source), _open_side(stack, target)
+        if _manifests(one, other):
+            if ledger is not None:
+                raise InvalidInput("a ledger is of two devices, and a manifest is none")
             from blockdiff.engine.manifest import ManifestVerification
 
             comparing["compare"] = ManifestVerification
             comparing["sample"] = sample
             sample = None
+        if ledger is not None:
+            return _recorded(os.fspath(ledger), budget, one, other, comparing, collecting)
         if sample is not None:
             stack.callback(sample.close)
-            sample.plan(*devices, comparing)
-        report = verify_devices(*devices, max_differences=max_differences, on_differences=on_differences, **comparing)
+            sample.plan(one, other, comparing)
+        report = verify_devices(one, other, **collecting, **comparing)
         if sample is not None:
             sample.conclude(report)
         return report
+
+
+def _recorded(
+    ledger: str,
+    budget: str | None,
+    source: Device,
+    target: Device,
+    comparing: dict[str, Any],
+    collecting: dict[str, Any],
+) -> VerifyReport:
+    """A verify that is written down in a ledger."""
+    from blockdiff import __version__
+    from blockdiff.budget import parse_budget
+    from blockdiff.engine.ledger.session import Session
+
+    if budget is not None and comparing.pop("first"):
+        raise InvalidInput("a budget does not go with first")
+    if comparing["only"] is not None:
+        comparing["only"] = list(comparing["only"])
+    limit = None if budget is None else parse_budget(budget)
+    return Session(ledger, limit, version=__version__).run(source, target, comparing, **collecting)
 
 
 def diff(

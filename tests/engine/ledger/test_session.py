@@ -109,7 +109,10 @@ def test_a_hole_that_is_written_was_never_verified(tmp_path):
     bench.check()
 
 
-@pytest.mark.parametrize("seed", range(12))
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 24))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_law_over_many_runs(tmp_path, seed):
     """Random changes, all of them listed, in random budgets: nothing is called verified that differs, and no unit
     waits longer than the budget promises.
@@ -327,3 +330,22 @@ def test_the_differences_of_rounds_ascend(bench):
     ledger = Ledger.read(bench.path)
     assert Extents([e[:2] for b in ledger.ranges(DIFFERENT) for e in b]).total() == 3 * UNIT
     ledger.close()
+
+
+def test_the_python_api(bench):
+    import blockdiff
+
+    names = bench.place / "a", bench.place / "b"
+    report = blockdiff.verify(*names, ledger=bench.path, budget="640K")
+    assert report.extra["ledger"]["equal_bytes"] == 10 * UNIT
+    assert not report.identical
+    bench.spoil(3)
+    report = blockdiff.verify(*names, ledger=bench.path, extents=bench.list(3)[0], budget="128K", max_differences=0)
+    assert report.difference_count == 1
+    assert not len(report.differences)
+    assert blockdiff.verify(*names, ledger=bench.path).extra["ledger"]["run"] == 3
+    for words in ({"budget": "1h"}, {"ledger": bench.path, "sample": blockdiff.Sampling(share="1%")}):
+        with pytest.raises(InvalidInput):
+            blockdiff.verify(*names, **words)
+    with pytest.raises(InvalidInput):
+        blockdiff.verify(*names, ledger=bench.path, budget="1h", first=True)

@@ -16,7 +16,7 @@ from blockdiff.engine.ledger.store import Ledger, Volume, unit_of
 from blockdiff.engine.ledger.survey import Survey
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.stream import align, clip, subtract, total
-from blockdiff.engine.verify import Verification, outlook, refuse_same
+from blockdiff.engine.verify import Verification, outlook, refuse_same, verify_devices
 from blockdiff.errors import BlockdiffError, InvalidInput, UnsupportedOperation
 
 if TYPE_CHECKING:
@@ -192,6 +192,19 @@ class Session:
             changed=self._changed,
             rotated=self._rotation.rotated_bytes if self._rotation else 0,
         )
+
+    def run(self, source: Any, target: Any, comparing: dict[str, Any], **collecting: Any) -> VerifyReport:
+        """All of it: as ``verify_devices``, and written down."""
+        try:
+            self.plan(source, target, comparing)
+            report = verify_devices(source, target, compare=self.compare, **collecting, **comparing)
+            self.conclude(report)
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            self.close()
+        return report
 
     def close(self) -> None:
         """Closes the ledger."""
