@@ -93,6 +93,14 @@ def test_of_a_part_that_a_manifest_knows(place):
     assert made["predicate"]["source"]["root"] is None
 
 
+def test_of_a_manifest_of_another_algorithm(place):
+    digest(place, "a")
+    done = within("verify", "--roots", "blake3", "--receipt", "r.json", "a", "a.manifest", cwd=place, expect=2)
+    assert "--roots blake3 and a.manifest do not go together: it is of xxh3-128" in done.stderr
+    _, made = verify(place, "--roots", "xxh3-128", "--length", "128K", "b", "a.manifest", expect=0)
+    assert made["predicate"]["source"]["root"]["digest"] == digest(place, "b")
+
+
 def test_a_device_that_is_written_to_meanwhile_is_not_called_identical(place, monkeypatch):
     from blockdiff.cli.verifying import roots
 
