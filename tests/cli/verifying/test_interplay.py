@@ -175,6 +175,36 @@ def test_a_whole_volume_is_identical_only_if_all_was_compared(name, place):
     assert report["identical"] is (name not in ("sample", "confidence", "budget"))
 
 
+WITH_MANIFEST = {"receipt", "metrics"}
+
+
+@pytest.mark.parametrize("name", ALSO)
+def test_a_manifest_in_place_of_a_side(name, place):
+    """Needs digests only, or is refused."""
+    from blockdiff.engine.manifest import Digesting
+    from blockdiff.engine.registry import open_device
+
+    device = open_device(str(place / "a"))
+    Digesting(device).save(str(place / "a.manifest"))
+    device.close()
+    for target, code in (("same", 0), ("b", 1)):
+        words = [word.format(target=target) for word in words_of(name)]
+        done = within("verify", "-o", "json", target, "a.manifest", *words, cwd=place)
+        if name not in WITH_MANIFEST:
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "needs the data of both sides" in done.stderr
+            continue
+        assert done.returncode == code, done.stderr
+        report = obeys(json.loads(done.stdout), "report")
+        assert report["identical"] is (code == 0)
+        if name == "receipt":
+            within("receipt", "check", "also.json", "--require-identical", cwd=place, expect=code)
+            (place / "also.json").unlink()
+        else:
+            assert metrics(place)["blockdiff_verify_exit_code"] == code
+            (place / "also.prom").unlink()
+
+
 def test_a_dry_run_proves_nothing_and_leaves_nothing(place):
     for words in (("--receipt", "also.json"), ("--metrics", "also.prom")):
         done = within("verify", "--estimate", "--dry-run", *words, "a", "same", cwd=place, expect=2)

@@ -75,6 +75,32 @@ def test_not_asked_for(place):
     assert (made["predicate"]["source"]["root"], made["predicate"]["source"]["no_root"]) == (None, "not asked for")
 
 
+@pytest.mark.parametrize(("image", "code"), [("same", 0), ("b", 1)])
+def test_of_a_manifest(image, code, place):
+    root = digest(place, "a")
+    _, made = verify(place, image, "a.manifest", expect=code)
+    assert made["predicate"]["target"]["root"]["digest"] == root
+    if code:
+        assert made["predicate"]["source"]["root"] is None
+    else:
+        assert made["predicate"]["source"]["root"]["digest"] == root
+    within("receipt", "check", "r.json", cwd=place, expect=0)
+
+
+def test_of_a_part_that_a_manifest_knows(place):
+    digest(place, "a")
+    _, made = verify(place, "--length", "128K", "b", "a.manifest", expect=0)
+    assert made["predicate"]["source"]["root"] is None
+
+
+def test_of_a_manifest_of_another_algorithm(place):
+    digest(place, "a")
+    done = within("verify", "--roots", "blake3", "--receipt", "r.json", "a", "a.manifest", cwd=place, expect=2)
+    assert "--roots blake3 and a.manifest do not go together: it is of xxh3-128" in done.stderr
+    _, made = verify(place, "--roots", "xxh3-128", "--length", "128K", "b", "a.manifest", expect=0)
+    assert made["predicate"]["source"]["root"]["digest"] == digest(place, "b")
+
+
 def test_a_device_that_is_written_to_meanwhile_is_not_called_identical(place, monkeypatch):
     from blockdiff.cli.verifying import roots
 

@@ -32,6 +32,10 @@ class Roots:
         """Raises UsageError for what has no root."""
         if self._algorithm is not None and job.comparing["options"].keep_going:
             raise click.UsageError("--roots and --keep-going do not go together: what cannot be read has no root")
+        for side in (job.source, job.target):
+            known = getattr(side, "algorithm", self._algorithm)  # of a manifest
+            if self._algorithm is not None and known != self._algorithm:
+                raise click.UsageError(f"--roots {self._algorithm} and {side.url} do not go together: it is of {known}")
 
     def find(self, job: Job, report: VerifyReport) -> None:
         """Computes what was asked for, after the comparison. Raises DeviceError."""
