@@ -168,6 +168,17 @@ def test_signed_nonsense_is_refused_too(name):
         check(sign(altered(path, value)), "r", [KEY.public])
 
 
+@pytest.mark.parametrize(
+    ("reason", "whole"),
+    [("hole", True), ("shared", True), ("osd-checksum", True), ("not-listed", False), ("a new reason", False)],
+)
+def test_what_was_skipped_is_known_to_be_equal_or_it_is_not_whole(reason, whole):
+    report = predicate()["report"] | {"skipped": [{"reason": reason, "bytes": 4096}]}
+    checked = check(issue(predicate(report=report), KEY), "r", [KEY.public])
+    assert checked.receipt.predicate.says_identical is whole
+    assert any("NOT the whole devices" in line for line in lines(checked, "valid")) is not whole
+
+
 REPAIR = {"planned": False, "remaining_ranges": 0}
 DIGEST = {"count": 1, "bytes": 4096, "sha256": "ab" * 32}
 

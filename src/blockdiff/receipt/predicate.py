@@ -15,6 +15,7 @@ Result = Literal["identical", "repaired", "different", "unreadable", "transient"
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Moment = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+KNOWN_EQUAL = ("hole", "shared", "osd-checksum")  # reasons to skip what is proved to be equal
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
 
 
@@ -123,8 +124,8 @@ class Report(msgspec.Struct):
 
     @property
     def left_out(self) -> int:
-        """Bytes of the range that a list left out."""
-        return sum(item.bytes for item in self.skipped if item.reason == "not-listed")
+        """Bytes of the range of which nothing is known: a list left them out, or it is for a reason unknown here."""
+        return sum(item.bytes for item in self.skipped if item.reason not in KNOWN_EQUAL)
 
 
 class Subject(msgspec.Struct):
