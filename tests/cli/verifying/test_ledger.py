@@ -199,6 +199,24 @@ def test_over_nbd(nbd, images):
 
 
 @pytest.mark.slow
+def test_over_rbd(ceph, images):
+    """What the OSDs' checksums prove is verified, too; what differs is not."""
+    size = 12 << 20
+    data = bytearray(random.Random(2).randbytes(size))
+    one = ceph.url(ceph.image("one", size, bytes(data)))
+    data[5 << 20] ^= 1
+    other = ceph.url(ceph.image("other", size, bytes(data)))
+    words = ["verify", "--ledger", "L", "--method", "osd-checksum", "-o", "json", one, other]
+    for _ in range(3):
+        found = obeys(json.loads(blockdiff(*words, "--budget", "8M", cwd=images).stdout), "report")
+    facts = found["ledger"]
+    assert (facts["never_bytes"], facts["different_now_bytes"]) == (0, UNIT)
+    assert facts["verified_bytes"] == size - UNIT
+    assert [(part["offset"], part["length"]) for part in found["differences"]] == [(5 << 20, 4096)]
+    assert shown(images)["map"].count("!") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.root
 def test_a_full_disk(images):
     """The ledger's disk is full in the middle: exit code 3, and what it held before is believed."""
