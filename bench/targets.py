@@ -56,6 +56,11 @@ SCHEDULES = (RULES_NEXT, RULES_DUE, RULES_STANDSTILL, RULES_CRON, TAGS)
 TRIAGE = "triage of 10 000 blocks of six kinds, with a history"
 RECHECK = "recheck of 10 000 blocks"
 TRUST = (TRIAGE, RECHECK)
+DIGEST_XXH3 = "digest by XXH3-128, hot"
+DIGEST_BLAKE3 = "digest by BLAKE3, hot"
+DIGEST_VERIFY = "verify by a manifest, hot"
+DIGESTS = (DIGEST_XXH3, DIGEST_BLAKE3, DIGEST_VERIFY)
+XXHSUM, B3SUM = "xxhsum -H2", "b3sum"
 CRONSIM, CRONITER = "cronsim", "croniter"
 SMALL, LARGE = "4 KiB", "2 MiB"
 
@@ -119,6 +124,9 @@ TARGETS = (
     Target(TAGS, "seconds", "", 2.0),
     Target(TRIAGE, "seconds", "", 3.0),
     Target(RECHECK, "seconds", "", 3.0),
+    Target(DIGEST_XXH3, "cpu", XXHSUM, 1.6),
+    Target(DIGEST_BLAKE3, "cpu", B3SUM, 1.0),
+    Target(DIGEST_VERIFY, "cpu", XXHSUM, 1.6),
     Target(RBD_THIN, "wall", RBD_DIFF, 20.0),
     Target(RBD_DENSE, "wall", RBD_DIFF, 1.0),
     Target(RBD_COLLECT, "wall", RBD_BINDING, 1.7),
@@ -168,6 +176,7 @@ ORDER = (
     CONVERT_LIST,
     *SCHEDULES,
     *TRUST,
+    *DIGESTS,
     *RBD,
     *IMAGE,
     *NBD,

@@ -13,7 +13,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.devices import opened
 from blockdiff.cli.options import Name, Size, gather, read_options
 from blockdiff.cli.progress import make_progress
-from blockdiff.cli.reportwriter import encode, write
+from blockdiff.cli.reportwriter import write
 from blockdiff.cli.resume import finishing, take, went_on, with_checkpoint
 from blockdiff.units import format_size
 
@@ -138,10 +138,17 @@ def _read(name: str, *, export: bool, as_json: bool, quiet: bool) -> int:
             return 0
         manifest.check()
         if as_json:
-            write(encode({"schema_version": 1, "command": "digest", **manifest.to_dict()}) + b"\n")
+            _write_json({"schema_version": 1, "command": "digest", **manifest.to_dict()})
         elif not quiet:
             write("\n".join(_facts(manifest)).encode(errors="backslashreplace") + b"\n")
     return 0
+
+
+def _write_json(value: dict[str, Any]) -> None:
+    """By json: it is sooner there than msgspec, and this is one small object."""
+    import json
+
+    write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
 
 
 def _facts(manifest: Manifest) -> list[str]:
@@ -160,7 +167,7 @@ def _tell(digesting: Digesting, place: str | None, kept: int, *, as_json: bool, 
     for text in run.warnings:
         print(f"warning: {text}", file=sys.stderr)
     if as_json:
-        write(encode(_result(digesting, place, kept)) + b"\n")
+        _write_json(_result(digesting, place, kept))
     elif not quiet:
         speed = digesting.device.size / run.elapsed_seconds if run.elapsed_seconds else 0
         lines = [f"root {digesting.root.hex()}"]
