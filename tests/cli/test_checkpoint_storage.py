@@ -58,6 +58,15 @@ def came_to(ck):
     return state["reached"] + (1 << 40 if state["stage"] == "verify" else 0)
 
 
+def unended(ck):
+    """As a run leaves it that is killed when all was read, before it says so."""
+    from msgspec.structs import replace
+
+    from blockdiff.engine.checkpoint.form import decode, encode
+
+    ck.write_bytes(encode(replace(decode(ck.read_bytes(), "ck"), ended=False)))
+
+
 def settled_in_order(value):
     """No part of the volume was settled by two runs: what one did, no other did again."""
     parts = value["checkpoint"]["parts"]
@@ -164,8 +173,12 @@ def test_block_devices_by_their_count_of_writes(tmp_path, make_loop):
     image = write_image(tmp_path / "image", data)
     words = ["verify", image, loop.path, "--checkpoint", tmp_path / "ck", "--keep-checkpoint"]
     within(*words, expect=0)
+    assert "is not known for sure" in within(*words, expect=2).stderr
+    unended(tmp_path / "ck")
+    assert "as they were read in 2 runs since" in within(*words, expect=0).stdout
+    unended(tmp_path / "ck")
     value = json.loads(within(*words, "-o", "json", expect=0).stdout)
-    assert value["checkpoint"]["parts"][1]["bytes_read"] == 0
+    assert value["checkpoint"]["parts"][2]["bytes_read"] == 0
     assert value["checkpoint"]["unchanged_by"]["target"] == "the kernel's count of writes to it"
     assert any("is told by the kernel's count of writes to it only" in text for text in value["warnings"])
     with open(loop.path, "r+b", buffering=0) as file:  # it waits in the page cache, and is no write of the device yet

@@ -43,6 +43,15 @@ class CheckpointAspect(Aspect):
         self._checkpoint.done = True
         return resumed(report)
 
+    def verdict(self, report: VerifyReport, text: str) -> str:
+        """What was read at different times of something that may have changed is not simply identical."""
+        told = report.extra.get("checkpoint", {})
+        doubtful = any("not read again" in warning for warning in report.warnings)
+        if not doubtful or not report.identical:
+            return text
+        since = told["parts"][0]["began"]
+        return f"{text}, as they were read in {told['runs']} runs since {since} (see the warnings)"
+
     def writing(self, job: Job) -> None:
         """A repair begins: what is stopped from now on compares anew."""
         self._outdated = True

@@ -38,7 +38,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     ``job`` says what of which devices is compared how; ``id`` (hexadecimal) binds the file beside it to this one, whose
     first ``log[0]`` bytes belong to this state and end with the chained checksum ``log[1]``, those of this stage from
     ``stage_log`` on. Everything before ``reached`` is settled in this ``stage``. ``read``: bytes read of each side by
-    path; ``facts``: what a digest plan tells; ``extra``: what else the command keeps.
+    path; ``facts``: what a digest plan tells; ``extra``: what else the command keeps; ``ended``: the run is done.
     """
 
     id: str
@@ -55,6 +55,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     warnings: list[str]
     facts: dict[str, Any]
     extra: dict[str, Any]
+    ended: bool = False
 
 
 def encode(state: State) -> bytes:

@@ -101,6 +101,17 @@ def _refuse_device(name: str, side: str, then: dict[str, Any], now: dict[str, An
         )
 
 
+def refuse_unsure(name: str, job: dict[str, Any], ended: str, *, restarted: bool) -> None:
+    """InvalidInput where a run that has ended would be told again, and a device may have been written to since."""
+    for key in ("source", "target"):
+        device = job.get(key)
+        if device and device["sure"] != "always" and (restarted or device["sure"] != "running"):
+            raise InvalidInput(
+                f"the run of {name} has ended, at {ended}, and whether {device['url']} was written to since is not "
+                f"known for sure: begin anew ({remove(name)})"
+            )
+
+
 def doubts(job: dict[str, Any], since: str, *, restarted: bool) -> list[str]:
     """Warnings about devices of which it is not sure that nobody wrote to them since the checkpoint."""
     found = []

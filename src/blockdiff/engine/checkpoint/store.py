@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +60,9 @@ class Checkpoint:
             raise
 
     def _begin(self, job: dict[str, Any]) -> State | None:
+        from blockdiff.engine.checkpoint.boot import this_boot
         from blockdiff.engine.checkpoint.form import decode
-        from blockdiff.engine.checkpoint.job import refuse_other
+        from blockdiff.engine.checkpoint.job import refuse_other, refuse_unsure
         from blockdiff.engine.checkpoint.log import Log
 
         data = self._locked()
@@ -71,6 +72,8 @@ class Checkpoint:
         if state is not None:
             then = {"blockdiff": state.program, "byte_order": state.byte_order}
             refuse_other(self.name, then | state.job, _here() | job)
+            if state.ended:
+                refuse_unsure(self.name, job, state.parts[-1].saved, restarted=state.boot != this_boot())
         number = state.id if state is not None else os.urandom(8).hex()
         log = Log(self.name + ".data", number)
         log.refuse_other()
@@ -204,6 +207,10 @@ class Checkpoint:
         if self.at_close is not None and not self.done:
             self.at_close()
         self.at_close = None
+        if self.done and self.keep and self.state is not None:
+            from msgspec.structs import replace
+
+            self.save(replace(self.state, ended=True))
         remove = self.done and not self.keep
         if remove and self._lock >= 0 and _is_still(self._lock, self.path):
             with contextlib.suppress(OSError):
@@ -220,17 +227,12 @@ class Checkpoint:
             os.close(fd)
 
 
-@functools.cache
 def program() -> str:
     """The version of blockdiff."""
-    from importlib.metadata import version
-
-    return version("blockdiff")
+    return str(sys.modules["blockdiff"].__version__)  # looking it up by importlib.metadata takes 20 ms
 
 
 def _here() -> dict[str, Any]:
-    import sys
-
     return {"blockdiff": program(), "byte_order": sys.byteorder}
 
 
