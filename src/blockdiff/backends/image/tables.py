@@ -18,7 +18,7 @@ _OFFSET = 0x00FFFFFFFFFFFE00
 _COPIED = 1 << 63
 _SMALLEST = 4096  # bytes of a cluster: of smaller ones there are too many tables
 _MAX_TABLES = 64 << 20  # bytes of them that are read: 512 GiB of a disk with clusters of 64 KiB
-_MAX_PLACES = 1 << 21
+_MAX_PLACES = 1 << 19  # 12 MiB of memory
 _FEATURES = struct.Struct(">Q")
 _SECTOR = 512
 
