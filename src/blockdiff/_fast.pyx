@@ -27,6 +27,7 @@ cdef dict KIND_NAMES = {int(kind): kind for kind in Kind}
 include "extents.pxi"
 include "sweep.pxi"
 include "digest.pxi"
+include "places.pxi"
 include "compare.pxi"
 include "fdmap.pxi"
 include "format.pxi"

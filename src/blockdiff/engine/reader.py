@@ -190,7 +190,12 @@ def join(batches: list[Extents]) -> Extents:
 
 def is_native(device: Device | None) -> bool:
     """True when the native core can read the device by a descriptor or driver (or when there is nothing to read)."""
-    return device is None or device.fileno() is not None or has_driver(device)
+    return device is None or device.fileno() is not None or has_driver(device) or has_places(device)
+
+
+def has_places(device: object) -> bool:
+    """True for a device whose bytes are in places of a file, which the native core reads there."""
+    return getattr(device, "places", None) is not None
 
 
 def has_driver(device: object) -> bool:
@@ -252,6 +257,10 @@ def _side(device: Any, mode: str) -> Any:
         return None
     if has_driver(device):
         return device.driver()
+    if has_places(device):
+        if mode in ("direct", "mmap"):
+            refuse_read(mode, device)
+        return _inside(device, mode)
     direct = device.direct_fileno() if mode in ("auto", "direct", "past-cache") else None
     if mode == "direct" and direct is None:
         raise UnsupportedOperation(f"{device.url} cannot be read with --read direct: {device.direct_refusal}")
@@ -261,6 +270,15 @@ def _side(device: Any, mode: str) -> Any:
     if mode == "past-cache":
         mode = "buffered" if direct is None else "direct"
     return device.fileno(), -1 if direct is None else direct, device.size, device.offset_align, mode
+
+
+def _inside(device: Any, mode: str) -> Any:
+    """A disk that lies in a file: the file, and its places there. What is in many small pieces is read one by one."""
+    direct = device.direct_fileno() if mode in ("auto", "past-cache") else None
+    if mode == "past-cache":
+        mode = "buffered" if direct is None else "direct"
+    fd = -1 if direct is None else direct
+    return device.file_fileno(), fd, device.file_size, device.offset_align, mode, device.places
 
 
 def translate(error: ReadFailed, source: Device | None, target: Device | None) -> DeviceError:

@@ -28,6 +28,11 @@ enum { BD_OK = 0, BD_E_NOMEM = -1, BD_E_CANCELLED = -2, BD_E_READ = -3, BD_E_SHO
 #define BD_TINY (64 << 10)    /* bytes of a range that are sooner copied into a buffer than mapped */
 #define BD_HOT_PERCENT 94
 
+/* Where a disk's bytes are in the file that holds them; place -1: nowhere, they are zeroes. */
+typedef struct {
+    int64_t offset, length, place;
+} bd_place;
+
 typedef struct {
     int fd;                       /* page cache; -1: this side is never read, or has a driver */
     const bd_driver *driver;      /* reads a side that is no descriptor */
@@ -38,6 +43,8 @@ typedef struct {
     int no_cachestat;
     int no_populate;              /* MADV_POPULATE_READ is unknown to this kernel */
     int64_t bytes[BD_PATHS];      /* read, by BD_PATH_* */
+    const bd_place *places;       /* of a disk inside of the file: ascending, without gaps; else NULL */
+    size_t n_places, at;
 } bd_side;
 
 typedef struct {
@@ -45,8 +52,10 @@ typedef struct {
     uint8_t seg;
     uint8_t path[2];
     uint8_t sync[2];              /* O_DIRECT, but io_submit did not take it: pread at judging time */
+    uint8_t gather[2];            /* in several places of the file: read piece by piece */
+    int64_t shift[2];             /* else: how much further on it is in the file */
     int pending;
-    int64_t lo[2], want[2], got[2];
+    int64_t lo[2], want[2], got[2];   /* in the file */
     void *token[2];               /* a driver's read under way */
     int token_errno[2];           /* why it could not be started */
     void *write[BD_MAX_WRITES];   /* a driver's writes under way, from this slot's buffer */
@@ -136,6 +145,54 @@ static int bd_pread_full(int fd, unsigned char *p, int64_t length, int64_t offse
     return 0;
 }
 
+/* The place of a byte. Chunks mostly ascend: the last place, or the next, is the one. */
+static const bd_place *bd_find_place(bd_side *s, int64_t offset)
+{
+    size_t lo = 0, hi = s->n_places;
+    for (size_t i = s->at; i < s->at + 2 && i < s->n_places; i++)
+        if (offset >= s->places[i].offset && offset < s->places[i].offset + s->places[i].length) {
+            s->at = i;
+            return &s->places[i];
+        }
+    while (hi - lo > 1) {
+        size_t middle = lo + (hi - lo) / 2;
+        if (s->places[middle].offset <= offset)
+            lo = middle;
+        else
+            hi = middle;
+    }
+    s->at = lo;
+    return &s->places[lo];
+}
+
+/* Like bd_pread_full, of a disk whose bytes are in several places. */
+static int bd_gather(bd_side *s, unsigned char *p, int64_t length, int64_t offset)
+{
+    while (length > 0) {
+        const bd_place *place = bd_find_place(s, offset);
+        int64_t n = place->offset + place->length - offset;
+        n = n > length ? length : n;
+        if (place->place < 0) {
+            memset(p, 0, (size_t)n);
+        } else {
+            int rc = bd_pread_full(s->fd, p, n, place->place + (offset - place->offset));
+            if (rc != 0)
+                return rc;
+        }
+        p += n;
+        offset += n;
+        length -= n;
+    }
+    return 0;
+}
+
+/* By pread, of a chunk or a part of one. */
+static int bd_read_buffered(bd_slot *k, bd_side *side, int s, unsigned char *buf, int64_t length, int64_t offset)
+{
+    return k->gather[s] ? bd_gather(side, buf, length, offset)
+                        : bd_pread_full(side->fd, buf, length, offset + k->shift[s]);
+}
+
 static int bd_reads(uint8_t seg, int side)
 {
     switch (seg & BD_SEG_MASK) {
@@ -180,10 +237,36 @@ static void bd_enter_region(bd_reader *r)
                 wanted[s] += hi - lo;
     }
     for (int s = 0; s < 2; s++)
-        r->region_path[s] = wanted[s] ? bd_choose_path(&r->side[s], start, end - start, wanted[s]) : BD_PATH_NONE;
+        r->region_path[s] = !wanted[s]           ? BD_PATH_NONE
+                            : r->side[s].places ? BD_PATH_BUFFERED /* bd_place_chunk decides for each chunk */
+                                                : bd_choose_path(&r->side[s], start, end - start, wanted[s]);
     if ((r->write_driver || (r->write_fd >= 0 && r->write_sparse)) && r->region_path[0] == BD_PATH_MMAP)
         r->region_path[0] = BD_PATH_BUFFERED; /* looking for zeroes, or another thread, in a mapping would need the guard */
     r->region_end = end;
+}
+
+/* How the next chunk, which begins at pos and ends at end or before, is read of a side that has places. Gives where it
+ * must end: pieces that are judged by themselves are whole granules. */
+static int64_t bd_place_chunk(bd_reader *r, bd_slot *k, int s, int64_t end)
+{
+    bd_side *side = &r->side[s];
+    const bd_place *place = bd_find_place(side, r->pos);
+    int64_t stop = place->offset + place->length, most = bd_next_multiple(r->pos, (int64_t)r->chunk);
+    if (stop < end)
+        stop -= stop % r->granularity;
+    else
+        stop = end;
+    k->path[s] = BD_PATH_BUFFERED;
+    if (place->place < 0 || stop <= r->pos || (stop < end && stop - r->pos < BD_TINY)) {
+        k->gather[s] = 1;
+        return end;
+    }
+    k->shift[s] = place->place - place->offset;
+    int64_t length = (most < stop ? most : stop) - r->pos;
+    k->path[s] = bd_choose_path(side, r->pos + k->shift[s], length, length);
+    if (k->path[s] == BD_PATH_MMAP)
+        k->path[s] = BD_PATH_BUFFERED; /* what QEMU writes is cached in small folios, which cost more to map than to copy */
+    return stop;
 }
 
 /* Fills a slot with the next chunk; 0 when the segments are done. */
@@ -202,8 +285,13 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
             bd_enter_region(r);
         memset(k, 0, sizeof *k);
         int all_mapped = 1;
+        int64_t last = end;
         for (int s = 0; s < 2; s++) {
             k->path[s] = bd_reads(g->kind, s) ? r->region_path[s] : BD_PATH_NONE;
+            if (r->side[s].places && k->path[s] != BD_PATH_NONE) {
+                int64_t here = bd_place_chunk(r, k, s, end);
+                last = here < last ? here : last;
+            }
             if (k->path[s] != BD_PATH_MMAP && k->path[s] != BD_PATH_NONE)
                 all_mapped = 0;
         }
@@ -211,8 +299,8 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
         int64_t stop = bd_next_multiple(r->pos, step);
         if (stop > r->region_end)
             stop = r->region_end;
-        if (stop > end)
-            stop = end;
+        if (stop > last)
+            stop = last;
         k->offset = r->pos;
         k->length = stop - r->pos;
         k->seg = g->kind & BD_SEG_MASK;
@@ -233,7 +321,7 @@ static unsigned char *bd_slot_buf(bd_reader *r, const bd_slot *k, int s)
 /* The aligned part of a chunk that O_DIRECT can read: never past the last whole block of the device. */
 static void bd_direct_range(const bd_side *s, bd_slot *k, int side)
 {
-    int64_t lo = k->offset - k->offset % s->align, end = k->offset + k->length;
+    int64_t start = k->offset + k->shift[side], lo = start - start % s->align, end = start + k->length;
     int64_t top = s->size - s->size % s->align;
     k->lo[side] = lo;
     k->want[side] = (end < top ? (end + s->align - 1) / s->align * s->align : top) - lo;
@@ -398,6 +486,7 @@ static int bd_complete(bd_reader *r, bd_slot *k, int s, unsigned char **data)
 {
     bd_side *side = &r->side[s];
     unsigned char *buf = bd_slot_buf(r, k, s);
+    int64_t start = k->offset + k->shift[s], end = start + k->length;
     if (k->path[s] == BD_PATH_REMOTE) {
         void *token = k->token[s];
         k->token[s] = NULL;
@@ -406,7 +495,7 @@ static int bd_complete(bd_reader *r, bd_slot *k, int s, unsigned char **data)
     }
     if (k->path[s] == BD_PATH_BUFFERED) {
         *data = buf;
-        return bd_pread_full(side->fd, buf, k->length, k->offset);
+        return bd_read_buffered(k, side, s, buf, k->length, k->offset);
     }
     int64_t have = k->sync[s] ? 0 : k->got[s];
     if (k->sync[s] && k->want[s] > 0) {
@@ -416,19 +505,19 @@ static int bd_complete(bd_reader *r, bd_slot *k, int s, unsigned char **data)
         if (have < 0)
             have = -errno;
     }
-    *data = buf + (k->offset - k->lo[s]);
+    *data = buf + (start - k->lo[s]);
     if (have == -EINVAL || have == -EOPNOTSUPP || have == -ENOTSUP) {
         /* refused here after all (overlay, FUSE, odd stacking): the page cache serves, and the report says so */
         side->direct_errno = (int)-have;
         r->region_end = 0;
         k->path[s] = BD_PATH_BUFFERED;
         *data = buf;
-        return bd_pread_full(side->fd, buf, k->length, k->offset);
+        return bd_pread_full(side->fd, buf, k->length, start);
     }
     if (have < 0)
         return (int)-have;
     /* what O_DIRECT did not give: the unaligned tail of the device, or a short read that pread explains */
-    int64_t end = k->offset + k->length, reached = k->lo[s] + have;
+    int64_t reached = k->lo[s] + have;
     if (reached < end)
         return bd_pread_full(side->fd, buf + have, end - reached, reached);
     return 0;
@@ -470,13 +559,13 @@ static int bd_read_by_hand(bd_reader *r, bd_slot *k, int s, int64_t offset, int6
         return token ? bd_wait_token(r, side->driver, token, length) : err;
     }
     if (k->path[s] != BD_PATH_DIRECT)
-        return bd_pread_full(side->fd, buf, length, offset);
+        return bd_read_buffered(k, side, s, buf, length, offset);
     bd_slot part = *k;
     part.offset = offset;
     part.length = length;
     bd_direct_range(side, &part, s);
-    *data = buf + (offset - part.lo[s]);
-    int64_t have = 0, want = part.want[s], lo = part.lo[s], end = offset + length;
+    int64_t have = 0, want = part.want[s], lo = part.lo[s], end = offset + k->shift[s] + length;
+    *data = buf + (offset + k->shift[s] - lo);
     while (have < want && have % side->align == 0) {
         ssize_t n = pread(side->dfd, buf + have, (size_t)(want - have), lo + have);
         if (n < 0 && errno == EINTR)

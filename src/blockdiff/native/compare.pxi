@@ -7,6 +7,10 @@ cdef extern from "driver.h" nogil:
     const char *BD_DRIVER_NAME
 
 cdef extern from "reader.h" nogil:
+    ctypedef struct bd_place:
+        int64_t offset
+        int64_t length
+        int64_t place
     ctypedef struct bd_side:
         int fd
         int dfd
@@ -16,6 +20,8 @@ cdef extern from "reader.h" nogil:
         int mode
         int direct_errno
         int64_t bytes[4]
+        const bd_place *places
+        size_t n_places
     ctypedef struct bd_reader:
         bd_side side[2]
         int64_t granularity
@@ -81,8 +87,8 @@ class ReadFailed(Exception):
 cdef class Reader:
     """Reads two devices for one worker thread and judges their bytes by a plan.
 
-    ``sides`` is (source, target), each ``(fd, direct fd or -1, size, alignment, read mode)``, a driver's capsule (see
-    driver.h), or None for a side that is never read. ``run(plan)`` takes a batch of plan segments (kinds SEG_*) and returns ``(findings, unreadable)``: Extents
+    ``sides`` is (source, target), each ``(fd, direct fd or -1, size, alignment, read mode)``, with a ``Places`` behind where
+    the disk lies inside of the file, a driver's capsule (see driver.h), or None for a side that is never read. ``run(plan)`` takes a batch of plan segments (kinds SEG_*) and returns ``(findings, unreadable)``: Extents
     whose kinds are the classes of differences (or DATA/ZERO for SEG_MAP), and Extents whose kind is a bit set of the sides
     that could not be read (only with ``keep_going``). Raises ReadFailed, Cancelled, MemoryError.
 
@@ -132,12 +138,22 @@ cdef class Reader:
             self.r.side[i].driver = <const bd_driver *>PyCapsule_GetPointer(side, BD_DRIVER_NAME)
             self.r.side[i].size = self.r.side[i].driver.size
             return 0
-        fd, dfd, size, align, mode = side
+        fd, dfd, size, align, mode, *inside = side
+        if inside:
+            self._set_places(i, inside[0], size)
         self.r.side[i].fd = fd
         self.r.side[i].dfd = dfd
         self.r.side[i].size = size
         self.r.side[i].align = max(align, 1)
         self.r.side[i].mode = READ_MODES[mode]
+        return 0
+
+    cdef int _set_places(self, int i, Places places, int64_t size) except -1:
+        if places.v.n == 0 or places.last_place > size:
+            raise InvalidInput("a disk inside of a file needs places, and all of them in the file")
+        places.sealed = True
+        self.r.side[i].places = places.v.items
+        self.r.side[i].n_places = places.v.n
         return 0
 
     def __dealloc__(self):
@@ -185,11 +201,16 @@ cdef class Reader:
         """A segment that reads a side which is not there would read from nowhere."""
         cdef Py_ssize_t i
         cdef int side
+        cdef const bd_place *last
         for side in range(2):
             if self.r.side[side].fd < 0 and self.r.side[side].driver == NULL:
                 for i in range(plan.n):
                     if bd_reads(plan.items[i].kind, side):
                         raise InvalidInput(f"segment {i} of the plan reads side {side}, which this reader does not have")
+            if self.r.side[side].places != NULL and plan.n:
+                last = &self.r.side[side].places[self.r.side[side].n_places - 1]
+                if plan.end > last.offset + last.length:
+                    raise InvalidInput(f"the plan goes past the end of side {side}")
         return 0
 
     cdef size_t _blocks(self, Extents plan) except? 0:

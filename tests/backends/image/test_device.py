@@ -30,10 +30,10 @@ class TestConformance(DeviceConformance):
     unit = 512
     writable = False
 
-    @pytest.fixture
-    def make(self, tmp_path):
+    @pytest.fixture(params=[open_device, qcow2.by_qemu], ids=["plain", "by-qemu"])
+    def make(self, tmp_path, request):
         numbers = itertools.count(1)
-        return lambda data: open_device(qcow2.of(data, tmp_path / f"d{next(numbers)}.qcow2"))
+        return lambda data: request.param(qcow2.of(data, tmp_path / f"d{next(numbers)}.qcow2"))
 
 
 def read(device, offset=0, length=None):
@@ -260,7 +260,7 @@ def test_broken_tables(image):
 
 
 def test_a_killed_server_is_an_error_in_its_middle(image):
-    with open_device(image) as device:
+    with qcow2.by_qemu(image) as device:
         assert read(device, 0, 512) == b"\1" * 512
         server = device.image.server
         server._process.kill()
@@ -289,7 +289,7 @@ def test_readers_do_not_disturb_each_other(image):
 
 
 def test_clones_share_the_server_and_the_last_one_ends_it(image):
-    device = open_device(image)
+    device = qcow2.by_qemu(image)
     server = device.image.server
     twin = device.clone()
     device.close()

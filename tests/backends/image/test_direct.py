@@ -25,7 +25,9 @@ def check(path, rng=None, expected=None):
     expected = qcow2.content(path) if expected is None else expected
     rng = rng or random.Random(1)
     left = 0
-    with open_device(path) as device:
+    with open_device(path) as device:  # which may do without QEMU
+        assert read(device) == expected
+    with qcow2.by_qemu(path) as device:
         assert read(device) == expected
         for _ in range(40):
             offset = rng.randrange(len(expected))

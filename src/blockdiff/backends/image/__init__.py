@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blockdiff.backends.image.device import ImageDevice
     from blockdiff.backends.image.overlay import OverlayDevice
+    from blockdiff.backends.image.plain import PlainDevice
     from blockdiff.backends.image.source import ImageSource
     from blockdiff.locator import Locator
     from blockdiff.snapshot import SnapshotPair
@@ -24,8 +25,15 @@ def is_source(locator: Locator) -> bool:
     return bool(parse_address(locator).bitmap)
 
 
-def open_device(locator: Locator, **options: Any) -> ImageDevice:
-    """As ``device.open_device``."""
+def open_device(locator: Locator, **options: Any) -> ImageDevice | PlainDevice:
+    """A plain file is read by itself; else as ``device.open_device``."""
+    if not options.get("writable") and not options.get("force_share"):
+        from blockdiff.backends.image.address import parse_address
+        from blockdiff.backends.image.plain import open_plain
+
+        plain = open_plain(parse_address(locator))
+        if plain is not None:
+            return plain
     from blockdiff.backends.image import device
 
     return device.open_device(locator, **options)

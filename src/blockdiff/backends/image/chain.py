@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from blockdiff._fast import Extents
     from blockdiff.backends.image.device import ImageDevice
+    from blockdiff.backends.image.plain import PlainDevice
     from blockdiff.engine.device import Device
 
 METHOD = "chain"
@@ -59,7 +60,7 @@ class ChainChanges:
             yield from Merge(known_extents(self._target, self._known, self._end), (), _BEYOND)
 
 
-def refusal(target: ImageDevice, base: Device) -> str | None:
+def refusal(target: ImageDevice | PlainDevice, base: Device) -> str | None:
     """Why the files of the chain do not tell; None where they do."""
     place = _place(target, base)
     if place > 0:
@@ -74,7 +75,7 @@ def refusal(target: ImageDevice, base: Device) -> str | None:
     return f"{base.url} is no backing file of {target.url}"
 
 
-def _place(target: ImageDevice, base: Device) -> int:
+def _place(target: ImageDevice | PlainDevice, base: Device) -> int:
     """How far below the image the base is, 1 for its own backing file; -1 where it is nowhere."""
     if getattr(base, "image_snapshot_id", str)():
         return -1

@@ -10,9 +10,10 @@ from blockdiff.engine.checkpoint.evidence import FILE_TOLD_BY, file_content, is_
 
 if TYPE_CHECKING:
     from blockdiff.backends.image.device import ImageDevice
+    from blockdiff.backends.image.plain import PlainDevice
 
 
-def image_evidence(device: ImageDevice) -> dict[str, Any]:
+def image_evidence(device: ImageDevice | PlainDevice) -> dict[str, Any]:
     """By all files; one that is a block device does not tell whether it was written to."""
     who: dict[str, Any] = {"internal snapshot": device.image_snapshot_id()}
     content: dict[str, Any] = {}
