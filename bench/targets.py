@@ -55,12 +55,14 @@ TAGS = "reading 1 M names of snapshots"
 SCHEDULES = (RULES_NEXT, RULES_DUE, RULES_STANDSTILL, RULES_CRON, TAGS)
 TRIAGE = "triage of 10 000 blocks of six kinds, with a history"
 RECHECK = "recheck of 10 000 blocks"
-TRUST = (TRIAGE, RECHECK)
 DIGEST_XXH3 = "digest by XXH3-128, hot"
 DIGEST_BLAKE3 = "digest by BLAKE3, hot"
 DIGEST_VERIFY = "verify by a manifest, hot"
 DIGESTS = (DIGEST_XXH3, DIGEST_BLAKE3, DIGEST_VERIFY)
 XXHSUM, B3SUM = "xxhsum -H2", "b3sum"
+PAGE = "page of a report of 1 M differences in 1 TiB"
+BLOCK_MAP = "block map of 1 TiB with 1 M differences"
+TRUST = (TRIAGE, RECHECK, PAGE, BLOCK_MAP)
 CRONSIM, CRONITER = "cronsim", "croniter"
 SMALL, LARGE = "4 KiB", "2 MiB"
 
@@ -127,6 +129,8 @@ TARGETS = (
     Target(DIGEST_XXH3, "cpu", XXHSUM, 1.6),
     Target(DIGEST_BLAKE3, "cpu", B3SUM, 1.0),
     Target(DIGEST_VERIFY, "cpu", XXHSUM, 1.6),
+    Target(PAGE, "seconds", "", 5.0),
+    Target(BLOCK_MAP, "seconds", "", 1.0),
     Target(RBD_THIN, "wall", RBD_DIFF, 20.0),
     Target(RBD_DENSE, "wall", RBD_DIFF, 1.0),
     Target(RBD_COLLECT, "wall", RBD_BINDING, 1.7),
