@@ -67,7 +67,7 @@ def test_each_block_of_a_large_population_is_as_likely():
     assert chi_square(counts, dict.fromkeys(range(cells), count / cells)) < limit(cells - 1)
 
 
-@pytest.mark.parametrize("count", [1, 7, 65537, 200_000], ids=str)
+@pytest.mark.parametrize("count", [1, 7, 65537], ids=str)
 def test_a_seed_chooses_the_same(count):
     assert chosen(1 << 20, count) == chosen(1 << 20, count)
     assert count < 2 or chosen(1 << 20, count) != chosen(1 << 20, count, "t")
@@ -80,7 +80,7 @@ def test_it_stays_what_it_was():
 
 
 def test_memory_is_bounded():
-    batches = choose(1 << 32, 1 << 28, "s")
+    batches = choose(1 << 30, 1 << 24, "s")
     assert len(next(batches)) <= choice.LEAF
     batches.close()
 

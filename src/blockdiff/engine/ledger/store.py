@@ -294,5 +294,6 @@ class Ledger:
 
     def facts(self) -> dict[str, Any]:
         """What the ledger says of the volume, in bytes."""
-        named = {name: self.totals()[state] for state, name in enumerate(schema.STATES)}
+        totals = self.totals()
+        named = {name: totals[state] for state, name in enumerate(schema.STATES)}
         return {**named, "never": self.size - sum(named.values())}
