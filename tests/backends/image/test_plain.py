@@ -12,7 +12,7 @@ import blockdiff
 from blockdiff._fast import Places
 from blockdiff.backends.image.plain import PlainDevice
 from blockdiff.engine.registry import open_device
-from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
+from blockdiff.errors import BlockdiffError, DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
 from tests.backends.image.test_direct import set_entry
 from tests.fixtures import cli, qcow2
 from tests.fixtures.inprocess import verify
@@ -233,3 +233,26 @@ def test_places():
     assert not Places(4096).add_table(table(1), 4096, 2, 1 << 20)
     with pytest.raises(InvalidInput):
         Places(4096).add_table(b"", 4096, 3, 1 << 20)
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_damaged_tables(tmp_path, seed):
+    """Whatever bits of a header or a table are flipped: what we read by ourselves is what QEMU reads, or it refuses."""
+    image = tmp_path / "a.qcow2"
+    scattered(image, seed, "4k", writes=8)
+    good, rng, plain = image.read_bytes(), random.Random(seed), 0
+    places = [0, int.from_bytes(good[40:48], "big")]
+    places.append(int.from_bytes(good[places[1] : places[1] + 8], "big") & 0x00FFFFFFFFFFFE00)
+    for _ in range(15 if seed == 1 else 150):
+        bad, at = bytearray(good), rng.choice(places)
+        for _ in range(rng.choice((1, 1, 2))):
+            bad[at + rng.randrange(104 if not at else 4096 if at == places[2] else 16)] ^= 1 << rng.randrange(8)
+        image.write_bytes(bad)
+        with contextlib.suppress(BlockdiffError), open_device(image) as device:
+            if isinstance(device, PlainDevice):
+                data = bytearray(device.size)
+                device.pread_into(data, 0)
+                plain += 1
+                with contextlib.suppress(RuntimeError):  # QEMU refuses more headers than we do
+                    assert bytes(data) == qcow2.content(image)
+    assert plain
