@@ -83,7 +83,7 @@ def test_stopped_and_taken_up(tmp_path, pair, words, code, sign):
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("options", [[], ["--changed"]], ids=["all", "changed"])
+@pytest.mark.parametrize("options", [[], pytest.param(["--changed"], marks=pytest.mark.slow)], ids=["all", "changed"])
 def test_a_copy_that_was_killed(tmp_path, pair, options):
     a, b = pair
     words = ["copy", *options, "--verify", a, b, "--checkpoint", tmp_path / "ck"]
@@ -282,6 +282,7 @@ def test_empty_devices(tmp_path):
         assert report("verify", a, b, "--checkpoint", ck, "--keep-checkpoint", expect=0)["identical"]
 
 
+@pytest.mark.slow
 def test_a_pipe_cannot_be_taken_up(tmp_path, pair):
     with (tmp_path / "full").open("wb") as file:
         blockdiff("map", "-o", "export-diff", pair[0], stdout=file, expect=0)

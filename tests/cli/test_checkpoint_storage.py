@@ -206,6 +206,7 @@ def test_a_loop_device_that_is_another_one(tmp_path, make_loop):
 
 
 @pytest.mark.root
+@pytest.mark.slow
 def test_a_disk_that_gets_full(tmp_path):
     """What cannot be saved is told, and the run ends well all the same."""
     need_root("mount")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from blockdiff.engine import compare, workers
+from blockdiff.engine import workers
 
 TASK = 64 << 10
 
@@ -18,10 +18,3 @@ def no_flushing(monkeypatch):
 @pytest.fixture
 def small_tasks(monkeypatch):
     monkeypatch.setattr(workers, "TASK", TASK)
-
-
-@pytest.fixture(params=["inline", "threads"])
-def small_tasks_both(request, monkeypatch):
-    monkeypatch.setattr(workers, "TASK", TASK)
-    if request.param == "threads":
-        monkeypatch.setattr(compare, "INLINE", 0)

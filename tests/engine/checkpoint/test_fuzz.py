@@ -17,7 +17,7 @@ from blockdiff.engine.verify import verify_devices
 from blockdiff.errors import InvalidInput
 from tests.engine.checkpoint.test_resume import HOLES_A, contents, device
 
-COUNT = int(os.environ.get("BLOCKDIFF_CHECKPOINT_FUZZ", "3000"))
+COUNT = int(os.environ.get("BLOCKDIFF_CHECKPOINT_FUZZ", "1500"))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_damage_never_makes_a_report(files, tmp_path):
     """The whole way, as a user would: whatever was damaged, nothing is said of the devices."""
     a, b = contents(31)
     rng = random.Random(5)
-    for number in range(min(COUNT, 200)):
+    for number in range(min(COUNT, 60)):
         which = number % 2
         parts = list(files)
         parts[which] = damaged(parts[which], rng)
