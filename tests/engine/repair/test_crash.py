@@ -1,5 +1,6 @@
 """A repair or undo that ends at any step, by a kill or by a power failure, is finished by a repair or an undo."""
 
+import os
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from blockdiff.engine.repair import pieces
 from blockdiff.engine.repair.contents import is_stub
 from blockdiff.engine.repair.identity import describe
 from blockdiff.engine.repair.journal import Journal
+from blockdiff.engine.repair.layout import FIRST
 from blockdiff.engine.repair.repair import Repair
 from blockdiff.engine.repair.undo import Undo
 from blockdiff.errors import InvalidInput
@@ -65,7 +67,7 @@ class World:
             ended = False
             for disk in disks:
                 disk.crash(self.rng, kill=kill)
-            if not kill and "journal: sync" not in power.log[:-1] and not self.journal:
+            if not kill and "journal: sync" not in power.log[:-1] and len(self.journal) < FIRST:
                 disks[1].data = b""  # it gets its name when its beginning is durable
         self.target, self.journal = bytes(disks[0].data), bytes(disks[1].data)
         self.steps, self.log, self.writes = power.steps, power.log, device.writes
@@ -182,3 +184,53 @@ def test_half_repaired_target_that_is_repaired_with_another_journal_is_undone_in
         world.journal = first
         assert world.run(world.undo)
         assert world.target == world.old
+
+
+class History(World):
+    """Repairs and undos that may all die, with one journal after the other."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.before, self.older, self.undoing, self.deaths = self.target, [], False, 0
+
+    def attempt(self, work, steps):
+        last = self.rng.randrange(1, steps) if self.rng.random() < 0.8 else 0
+        ended = self.run(work, last, kill=self.rng.random() < 0.5)
+        self.deaths += not ended
+        return ended
+
+    def step(self):
+        choice = self.rng.random()
+        if choice < 0.6 and not self.undoing:
+            if self.attempt(self.repair, 2 * REPAIR_STEPS):
+                assert self.target == self.source
+        elif 0.6 <= choice < 0.8:
+            self.undoing = True
+            if self.attempt(self.undo, 3 * UNDO_STEPS) and self.journal:
+                assert self.target == self.before
+        elif self.journal and not self.undoing:
+            self.older.append((self.journal, self.before))
+            self.before, self.journal = self.target, b""
+
+    def back(self):
+        """The newest journal first."""
+        while True:
+            while not self.attempt(self.undo, 3 * UNDO_STEPS):
+                pass
+            assert self.target == self.before
+            if not self.older:
+                return
+            self.journal, self.before = self.older.pop()
+
+
+def test_histories_of_repairs_and_undos_that_die():
+    count, deaths = int(os.environ.get("BLOCKDIFF_CRASHES", "100")), 0
+    for seed in range(count):
+        history = History(seed)
+        for _ in range(history.rng.randrange(1, 8)):
+            history.step()
+        history.back()
+        assert history.target == history.old, seed
+        deaths += history.deaths
+    assert deaths > count // 2
+    print(f"{count} histories, {deaths} deaths")
