@@ -73,3 +73,21 @@ def test_no_copy_is_made_of_what_cannot_be_read(damaged: tuple[Path, Path], tmp_
         blockdiff.copy(damaged[0], tmp_path / "new", verify=True)
     assert caught.value.action == "read"
     assert caught.value.offset == BAD[0][0]
+
+
+@pytest.mark.parametrize("read", ["auto", "direct", "buffered", "mmap"])
+@pytest.mark.parametrize("algorithm", ["xxh3-128", "blake3"])
+def test_no_manifest_is_made_of_what_cannot_be_read(
+    damaged: tuple[Path, Path], tmp_path: Path, read: str, algorithm: str
+) -> None:
+    block, place = 64 * KIB, tmp_path / "manifest"
+    with pytest.raises(blockdiff.DeviceError) as caught:
+        blockdiff.digest(damaged[0], place, algorithm=algorithm, options=blockdiff.ReadOptions(read=read))
+    assert caught.value.errno == 5
+    assert not place.exists()
+    blockdiff.digest(damaged[1], place, algorithm=algorithm, block_size=block).close()
+    options = blockdiff.ReadOptions(read=read, keep_going=True)
+    report = blockdiff.verify(damaged[0], place, options=options)
+    assert [(e.offset, e.length) for e in report.unreadable] == [(MIB, block), (3 * MIB, block)]
+    assert [(e.offset, e.length) for e in report.differences] == [(2 * MIB, block)]
+    assert not report.identical
