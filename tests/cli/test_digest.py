@@ -24,6 +24,7 @@ def place(tmp_path):
     data[3 * B] ^= 1
     (tmp_path / "b").write_bytes(data)
     within("digest", "a", "-o", "m", "-q", cwd=tmp_path, expect=0)
+    (tmp_path / "stream").write_bytes(b"rbd diff v1\ne")
     return tmp_path
 
 
@@ -104,6 +105,7 @@ REFUSED = [
     ("digest", "a", "--block-size", "3K", "power of two"),
     ("digest", "a", "--algorithm", "md5", "md5"),
     ("digest", "a", "--keep-going", "--keep-going"),
+    ("digest", "stream", "is an export-diff"),
     ("verify", "a", "m", "--strict", "holes from zeroes"),
     ("verify", "a", "m", "--granularity", "4K", "whole blocks of 65536"),
     ("diff", "m", "b", "--granularity", "4K", "whole blocks of 65536"),

@@ -83,9 +83,9 @@ def split(names: tuple[str, ...]) -> tuple[str | list[str], str]:
     if len(names) < 2:
         raise click.UsageError(f"Missing argument '{'DST' if names else 'SRC'}'.")
     *sources, target = names
-    if _may_be_stream(target):
+    if may_be_stream(target):
         raise click.UsageError(f"{target} is an export-diff: it comes first (file:{target} compares its own bytes)")
-    if len(sources) > 1 or sources[0] == "-" or _may_be_stream(sources[0]):
+    if len(sources) > 1 or sources[0] == "-" or may_be_stream(sources[0]):
         return sources, target
     return sources[0], target
 
@@ -99,7 +99,7 @@ def open_source(source: str | list[str]) -> Any:
     return open_chain([*source], open_named)
 
 
-def _may_be_stream(name: str) -> bool:
+def may_be_stream(name: str) -> bool:
     """A look at the first bytes, without importing anything."""
     try:
         if not os.path.isfile(name):

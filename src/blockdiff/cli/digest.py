@@ -10,7 +10,7 @@ import click
 
 import blockdiff
 from blockdiff.cli.base import CONTEXT, Command
-from blockdiff.cli.devices import opened
+from blockdiff.cli.devices import may_be_stream, opened
 from blockdiff.cli.options import Name, Size, gather, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import write
@@ -87,6 +87,10 @@ def command(
 
     if is_manifest(image):
         raise click.UsageError(f"{image} is a manifest: --show says what it is of (file:{image} digests its own bytes)")
+    if may_be_stream(image):
+        raise click.UsageError(
+            f"{image} is an export-diff: make the image by blockdiff apply first (file:{image} digests its own bytes)"
+        )
     if force and place is None:
         raise click.UsageError("--force goes with --output")
     checkpoint = take(reading)
@@ -120,9 +124,7 @@ def _refuse_with_reading(*, show: bool, export: bool) -> None:
         if name not in ("image", "show", "export", "as_json", "quiet", "progress_mode") and (
             context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
         ):
-            option = {"place": "--output", "read_mode": "--read", "checkpoint_file": "--checkpoint"}.get(
-                name, "--" + name.replace("_", "-")
-            )
+            option = _NAMED.get(name, "--" + name.replace("_", "-"))
             raise click.UsageError(f"{'--show' if show else '--export'} and {option} do not go together")
 
 

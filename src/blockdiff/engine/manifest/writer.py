@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.engine.manifest.algorithm import SectionSum
@@ -62,7 +63,7 @@ class ManifestWriter:
         levels, at = [], self._header
         for number, stored in enumerate(self._stored):
             total = self._sum if number == 0 else SectionSum()
-            for data in (*stored.digests, *stored.runs):
+            for data in chain(stored.digests, stored.runs):
                 total.add(data)
                 self._out.write(data)
             row = Level(self._counts[number], stored.count, stored.runs.size // RUN.size, at, total.value())
