@@ -90,3 +90,12 @@ def test_the_receipt(place):
     other = within("report", "r.json", "--receipt", "receipt.json", "-o", "-", cwd=place, expect=0).stdout
     assert "None of these reports names its SHA-256." in other
     assert within("report", "r.json", "--receipt", "r.json", "-o", "-", cwd=place).returncode == 2
+
+
+def test_words_that_are_no_text(place):
+    name = os.fsdecode(b"\xff.json")
+    os.rename(place / "r.json", place / name)
+    done = blockdiff("report", os.fsencode(name), "-o", "p.html", "--title", b"\xfe", cwd=place, expect=0)
+    assert done.stderr == ""
+    assert "<h1>?</h1>" in (place / "p.html").read_text()
+    assert b"cannot read" in blockdiff("report", b"\xfd", "-o", "q", cwd=place, expect=2).stderr.encode()

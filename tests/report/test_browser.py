@@ -181,13 +181,13 @@ def test_only_what_the_map_shows(browser, page, found):
 
 
 def test_dark_and_light(browser, page):
-    pixel = "const c = document.getElementById('map'); return [...c.getContext('2d').getImageData(2, 2, 1, 1).data]"
+    pixel = "return String(document.getElementById('map').getContext('2d').getImageData(2, 2, 1, 1).data)"
     background = "return getComputedStyle(document.body).backgroundColor"
     browser.open(page)
     light = browser.run(pixel), browser.run(background)
     browser.dark(True)
     browser.until("const [r] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g); return r < 60")
-    assert browser.run(pixel) != light[0]
+    browser.until(f"{pixel} !== arguments[0]", light[0])
     assert browser.run(background) != light[1]
 
 

@@ -61,7 +61,7 @@ def render(runs: Sequence[Run], *, title: str, made_at: str, receipt: dict[str, 
         "size": format_size,
         "entries": tree.entries,
     }
-    return _template().render(context).encode()
+    return _template().render(context).encode(errors="replace")  # words of a command line may be no text
 
 
 @cache
