@@ -178,11 +178,13 @@ class Manifest:
     def _assemble(self, level: int, first: int, count: int) -> bytes:
         """Digests as the file has them, those that are not stored filled in."""
         size, at, parts = self.hasher.size, first, []
-        for node, n, rank in self._present(level, first, first + count):
-            parts += [
-                self._zeroes[level] * (node - at),
-                self._pread(n * size, self._levels[level].offset + rank * size),
-            ]
+        present = list(self._present(level, first, first + count))
+        total, base = sum(n for _, n, _ in present), present[0][2] if present else 0
+        stored = self._pread(total * size, self._levels[level].offset + base * size) if total else b""
+        for node, n, rank in present:  # what is stored of neighbours is stored together
+            if rank < base or rank + n > base + total:
+                raise self._damaged(f"the runs of level {level} do not follow each other")
+            parts += [self._zeroes[level] * (node - at), stored[(rank - base) * size : (rank - base + n) * size]]
             at = node + n
         parts.append(self._zeroes[level] * (first + count - at))
         return b"".join(parts)
