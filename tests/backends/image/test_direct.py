@@ -7,7 +7,9 @@ import struct
 import pytest
 
 from blockdiff.backends.image import direct
+from blockdiff.backends.image.layer import close_layers, open_layers
 from blockdiff.engine.registry import open_device
+from blockdiff.errors import InvalidInput
 from tests.fixtures import qcow2
 from tests.fixtures.nbd import run
 
@@ -160,7 +162,13 @@ def test_behind_the_end_of_the_file(tmp_path):
     path = qcow2.create(tmp_path / "a.qcow2", "1M")
     qcow2.write(path, (0, 4096, 1))
     os.truncate(path, path.stat().st_size - 60 * KIB)
-    check(path)
+    layers = open_layers(str(path), "qcow2")
+    reader = direct.open_direct(layers)
+    assert reader.read(memoryview(bytearray(8 * KIB)), 0) == [(0, 8 * KIB)]
+    assert reader.read(memoryview(bytearray(4 * KIB)), 0) == []
+    close_layers(layers)
+    with pytest.raises(InvalidInput, match="cut off"):
+        check(path)
 
 
 def test_tables_that_are_forgotten_are_read_again(tmp_path, monkeypatch):

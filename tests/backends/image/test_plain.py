@@ -4,13 +4,17 @@ import contextlib
 import json
 import os
 import random
+import struct
 import subprocess
+import tracemalloc
 
 import pytest
 
 import blockdiff
 from blockdiff._fast import Places
+from blockdiff.backends.image.layer import close_layers, open_layers
 from blockdiff.backends.image.plain import PlainDevice
+from blockdiff.backends.image.tables import places_of
 from blockdiff.engine.registry import open_device
 from blockdiff.errors import BlockdiffError, DeviceBusy, DeviceError, InvalidInput, ShortRead, UnsupportedOperation
 from tests.backends.image.test_direct import set_entry
@@ -256,3 +260,22 @@ def test_damaged_tables(tmp_path, seed):
                 with contextlib.suppress(RuntimeError):  # QEMU refuses more headers than we do
                     assert bytes(data) == qcow2.content(image)
     assert plain
+
+
+def test_a_size_that_needs_gigabytes_of_tables(tmp_path):
+    """A forged header is no reason to ask for so much memory; QEMU says what is wrong."""
+    path = qcow2.create(tmp_path / "a.qcow2", "1M", options=["cluster_size=4096"])
+    with path.open("r+b") as file:
+        file.seek(24)
+        file.write(struct.pack(">Q", (1 << 53) - (1 << 30)))
+        file.seek(36)
+        file.write(struct.pack(">I", 0xFFFFFFFF))
+        file.truncate(40 << 30)
+    (layer,) = open_layers(str(path), "qcow2")
+    tracemalloc.start()
+    try:
+        assert places_of(layer) is None
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+        close_layers([layer])

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from blockdiff.backends.image.layer import close_layers, open_layers
+from blockdiff.backends.image.qcow2 import snapshots
 from blockdiff.backends.image.whole import refuse_cut_off
 from blockdiff.errors import InvalidInput
 from tests.fixtures import qcow2
@@ -65,6 +66,86 @@ def test_compressed(tmp_path):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(InvalidInput, match="cut off"):
         check(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"), [(["refcount_bits=1"], 3 * 64 * KIB), (["refcount_bits=2"], 64 * KIB), ([], 512), ([], 60000)]
+)
+def test_the_last_clusters_and_parts_of_one(tmp_path, options, lost):
+    """Counts of less than a byte tell of several clusters; a cluster may be there in part."""
+    path = qcow2.create(tmp_path / "a.qcow2", "4M", options=options)
+    qcow2.write(path, (0, 1 << 20, 7))
+    check(path)
+    os.truncate(path, path.stat().st_size - lost)
+    assert qcow2.content(path)[: 1 << 20] != b"\7" * (1 << 20)
+    with pytest.raises(InvalidInput, match="cut off"):
+        check(path)
+
+
+def test_a_part_of_a_compressed_cluster(tmp_path):
+    path = qcow2.of(bytes(range(256)) * 64 + os.urandom(48 << 10), tmp_path / "a.qcow2", "qcow2", "-c")
+    check(path)
+    os.truncate(path, path.stat().st_size - 512)
+    with pytest.raises(InvalidInput, match="cut off"):
+        check(path)
+
+
+def test_the_last_cluster_may_be_there_as_far_as_the_disk_goes(tmp_path):
+    """Behind that there is nothing to lose; so too in an extended one, which QEMU writes in pieces."""
+    path = qcow2.create(tmp_path / "a.qcow2", str(64 * KIB + 512))
+    qcow2.write(path, (64 * KIB, 512, 7))
+    check(path)
+    os.truncate(path, path.stat().st_size - 64 * KIB + 512)
+    check(path)
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(InvalidInput, match="cut off"):
+        check(path)
+    other = qcow2.create(tmp_path / "b.qcow2", "1M", options=["extended_l2=on"])
+    qcow2.write(other, (0, 4 * KIB, 7))
+    assert other.stat().st_size % qcow2.cluster(other)
+    check(other)
+    os.truncate(other, other.stat().st_size - 512)
+    with pytest.raises(InvalidInput, match="cut off"):
+        check(other)
+
+
+def test_counts_that_were_not_written(tmp_path):
+    """An image that was not closed says so, and that its reference counts are of before."""
+    path = qcow2.create(tmp_path / "a.qcow2", "4M")
+    qcow2.write(path, (0, 1 << 20, 7))
+    data = bytearray(path.read_bytes())
+    block = struct.unpack_from(">Q", data, struct.unpack_from(">Q", data, 48)[0])[0]
+    data[block + 10 : block + 64 * KIB] = bytes(64 * KIB - 10)
+    path.write_bytes(data[: -(128 * KIB)])
+    check(path)
+    data[79] |= 1
+    path.write_bytes(data)
+    check(path)
+    path.write_bytes(data[: -(128 * KIB)])
+    with pytest.raises(InvalidInput, match="cut off"):
+        check(path)
+
+
+def test_a_snapshot_inside_that_was_cut_off(tmp_path):
+    path = qcow2.create(tmp_path / "a.qcow2", "4M")
+    qcow2.write(path, (0, 64 * KIB, 7))
+    run("qemu-img", "snapshot", "-c", "early", path)
+    qcow2.write(path, (0, 64 * KIB, 8))
+    run("qemu-img", "snapshot", "-c", "late", path)
+    run("qemu-img", "snapshot", "-a", "early", path)
+    data = path.read_bytes()
+    (layer,) = open_layers(str(path), "qcow2")
+    found = {s.name: s for s in snapshots(layer.read, layer.header, "a")}
+    table = struct.unpack_from(">Q", data, found["late"].l1_table)[0] & 0x00FFFFFFFFFFFE00
+    cluster = struct.unpack_from(">Q", data, table)[0] & 0x00FFFFFFFFFFFE00
+    assert data[cluster : cluster + 64 * KIB] == b"\x08" * (64 * KIB)
+    for snapshot in (None, *found.values()):
+        refuse_cut_off(layer, len(data), snapshot)
+    for snapshot in (None, found["early"]):
+        refuse_cut_off(layer, cluster, snapshot)
+    with pytest.raises(InvalidInput, match="cut off"):
+        refuse_cut_off(layer, cluster, found["late"])
+    close_layers([layer])
 
 
 def test_what_nobody_uses_may_be_missing(tmp_path):

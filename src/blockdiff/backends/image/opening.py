@@ -53,6 +53,8 @@ class OpenImage:
             if not address.force_share:  # of one that is being written, the tables cannot be believed
                 _refuse_cut_off(self.layers)
             self.snapshot = _find_snapshot(top, address) if address.snapshot else None
+            if self.snapshot is not None and not address.force_share:
+                refuse_cut_off(top, _length(top), self.snapshot)
             self.bitmap = _find_bitmap(top, address) if address.bitmap else None
             self.size = _size(top, self.snapshot, address)
             node = node_of(self.layers, force_share=address.force_share)
@@ -143,8 +145,13 @@ def open_own(image: OpenImage, contexts: list[str]) -> OwnOpening:
 
 def _refuse_cut_off(layers: list[Layer]) -> None:
     for layer in layers:
-        if layer.header is not None and not layer.is_block:
-            refuse_cut_off(layer, layer.then.st_size)
+        if layer.header is not None:
+            refuse_cut_off(layer, _length(layer))
+
+
+def _length(layer: Layer) -> int:
+    """Bytes of the file, or of the block device that the image lies on."""
+    return os.lseek(layer.fd, 0, os.SEEK_END) if layer.is_block else layer.then.st_size
 
 
 def _size(top: Layer, snapshot: ImageSnapshot | None, address: ImageAddress) -> int:

@@ -22,7 +22,7 @@ _FEATURES = struct.Struct(">QQQII")  # version 3: incompatible, compatible, auto
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
 _BITMAPS = struct.Struct(">IIQQ")
 _BITMAP = struct.Struct(">QIIBBHI")
-_DATA_FILE, _EXTENDED, _BITMAPS_VALID, _IN_USE, _AUTO = 1 << 2, 1 << 4, 1 << 0, 1 << 0, 1 << 1
+_DIRTY, _DATA_FILE, _EXTENDED, _BITMAPS_VALID, _IN_USE, _AUTO = 1 << 0, 1 << 2, 1 << 4, 1 << 0, 1 << 0, 1 << 1
 _BACKING_FORMAT, _DATA_NAME, _BITMAPS_EXTENSION = 0xE2792ACA, 0x44415441, 0x23852875
 _MAX_NAME, _MAX_SNAPSHOTS, _MAX_BITMAPS, _MAX_DIRECTORY = 1023, 65536, 65535, 64 << 20
 
@@ -34,6 +34,8 @@ class ImageSnapshot:
     id: str
     name: str
     size: int
+    l1_table: int = 0
+    l1_entries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,10 @@ def parse_header(read: Read, url: str) -> Header:
 
 
 class Words(NamedTuple):
-    """Where the tables are, as far as a check of the file needs them; offsets in bytes."""
+    """Where the tables are, as far as a check of the file needs them; offsets in bytes.
+
+    ``dirty``: the reference counts are not to be believed.
+    """
 
     l1_entries: int
     l1_table: int
@@ -116,6 +121,7 @@ class Words(NamedTuple):
     refcount_clusters: int
     refcount_order: int
     extended: bool
+    dirty: bool
 
 
 def header_words(read: Read, url: str) -> Words:
@@ -128,7 +134,8 @@ def header_words(read: Read, url: str) -> Words:
         raise InvalidInput(f"{url} is broken: its reference counts have 2^{order} bits")
     l1_entries, l1_table, refcount_table, refcount_clusters = fixed[6:10]
     extended = bool(incompatible & _EXTENDED)
-    return Words(l1_entries, l1_table, refcount_table, refcount_clusters, order, extended)
+    dirty = bool(incompatible & _DIRTY)
+    return Words(l1_entries, l1_table, refcount_table, refcount_clusters, order, extended, dirty)
 
 
 def snapshots(read: Read, header: Header, url: str) -> Iterator[ImageSnapshot]:
@@ -144,7 +151,8 @@ def snapshots(read: Read, header: Header, url: str) -> Iterator[ImageSnapshot]:
         rest = read(at + _SNAPSHOT.size, extra + id_length + name_length)
         size = int.from_bytes(rest[8:16], "big") if extra >= 16 else 0
         words = rest[extra:]
-        yield ImageSnapshot(_text(words[:id_length]), _text(words[id_length : id_length + name_length]), size)
+        id_, name = _text(words[:id_length]), _text(words[id_length : id_length + name_length])
+        yield ImageSnapshot(id_, name, size, entry[0], entry[1])
         at += -(-(_SNAPSHOT.size + len(rest)) // 8) * 8
 
 

@@ -18,6 +18,7 @@ _OFFSET = 0x00FFFFFFFFFFFE00
 _COPIED = 1 << 63
 _SMALLEST = 4096  # bytes of a cluster: of smaller ones there are too many tables
 _MAX_TABLES = 64 << 20  # bytes of them that are read: 512 GiB of a disk with clusters of 64 KiB
+_MAX_L1 = 1 << 20  # bytes of the table that names them: a broken header says anything
 _MAX_PLACES = 1 << 19  # 12 MiB of memory
 _FEATURES = struct.Struct(">Q")
 _SECTOR = 512
@@ -31,7 +32,7 @@ def places_of(layer: Layer) -> Places | None:
     words = header_words(layer.read, layer.url)
     file_size, per_table = layer.then.st_size, header.cluster // 8 * header.cluster
     needed = -(-header.size // per_table)
-    if words.l1_entries < needed or words.l1_table % header.cluster or not header.size:
+    if words.l1_entries < needed or words.l1_table % header.cluster or not header.size or needed * 8 > _MAX_L1:
         return None
     data = layer.read(words.l1_table, needed * 8)
     if len(data) != needed * 8:
