@@ -232,6 +232,22 @@ def test_what_is_not_ours_is_left_alone(tmp_path, pair):
     within("verify", *pair, "--checkpoint", pair[0], expect=2)
 
 
+@pytest.mark.parametrize("keep", [[], ["--keep-checkpoint"]], ids=["removed", "kept"])
+@pytest.mark.parametrize("name", ["ck", "ck.data", "ck.part"])
+def test_outputs_of_the_run_that_have_its_names_are_left_alone(tmp_path, pair, name, keep):
+    out, taken = tmp_path / name, ["--checkpoint", tmp_path / "ck", *keep]
+    done = blockdiff("digest", *taken, pair[0], "-o", out)
+    if done.returncode == 0:
+        within("verify", pair[0], out, expect=0)
+    for path in tmp_path.glob("ck*"):
+        path.unlink()
+    old = pair[1].read_bytes()
+    done = blockdiff("verify", "--repair", "--journal", out, *taken, *pair)
+    if done.returncode == 0:
+        within("undo", out, expect=0)
+    assert pair[1].read_bytes() == old
+
+
 def test_one_that_cannot_be_made_is_told_at_once(tmp_path, pair):
     done = within("verify", *pair, "--checkpoint", tmp_path / "no" / "ck", expect=2)
     assert "cannot make the checkpoint" in done.stderr

@@ -8,6 +8,7 @@ that belong to it; what follows is what a crash left.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING, BinaryIO
@@ -126,18 +127,23 @@ class Log:
             )
 
     def _create(self) -> None:
+        try:
+            self.refuse_other()
+        except InvalidInput as error:  # it came after the run had begun
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         _write_all(self._fd, self._first_line, 0)
         self.position = (len(self._first_line), self.position[1])
         self._dirty = True
 
     def close(self, *, remove: bool = False) -> None:
-        """Closes the file; with ``remove`` it is gone."""
+        """Closes the file; with ``remove`` it is gone, unless another has its name by now."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
         if remove:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InvalidInput):
+                self.refuse_other()
                 os.unlink(self.path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -122,6 +123,7 @@ class Checkpoint:
         from blockdiff.engine.checkpoint.form import encode
 
         self.log.sync()
+        self._refuse_replaced()
         part = self.name + ".part"
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
@@ -140,6 +142,15 @@ class Checkpoint:
         if old >= 0:
             os.close(old)
         _sync_directory(self.path)
+
+    def _refuse_replaced(self) -> None:
+        """FileExistsError where another file has one of the names by now, such as an output of this very run."""
+        if os.path.lexists(self.path) and not (self._lock >= 0 and _is_still(self._lock, self.path)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        try:
+            self._refuse_other_part()
+        except InvalidInput as error:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
 
     def _locked(self) -> bytes | None:
         """What is in the file, which is ours alone from now on; None where there is none."""
@@ -261,8 +272,6 @@ def _sync_directory(path: str) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
-        import errno
-
         if error.errno != errno.EINVAL:  # some file systems have nothing to do
             raise
     finally:
