@@ -98,6 +98,7 @@ REFUSED = [
     pytest.param(["--repair", "--sample", "50%"], "--repair and --sample", id="sample"),
     pytest.param(["--repair", "--journal", "s"], "is no undo journal", id="journal is another file"),
     pytest.param(["--repair", "--journal", "d"], "is no undo journal", id="journal is the target"),
+    pytest.param(["--repair", "--journal", ""], "--journal needs the name", id="journal without a name"),
     pytest.param(["--repair", "--journal", "."], "no regular file", id="journal is a directory"),
 ]
 

@@ -188,9 +188,11 @@ class FileDevice(Evident):
             from blockdiff.backends.inuse import refuse_if_same
 
             refuse_if_same(source, self)
-        elif self.identity in getattr(source, "file_keys", ()):
-            from blockdiff.backends.inuse import busy_for_ever
+            return
+        from blockdiff.backends.inuse import busy_for_ever, places
 
+        keys = getattr(source, "file_keys", ())
+        if any(place.key in keys for place in places(self)):
             raise busy_for_ever(self.url, f"{source.url} is made of it")  # type: ignore[attr-defined]
 
     def unwritten(self, start: int = 0, length: int | None = None) -> Iterator[Extents]:

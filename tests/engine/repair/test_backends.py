@@ -18,7 +18,7 @@ from blockdiff.engine.repair.undo import Undo
 from blockdiff.errors import ContentsDoNotMatch, DeviceBusy, DeviceError, InvalidInput, UnsupportedOperation
 from blockdiff.extent import Kind
 from blockdiff.testing.faults import Fault, FaultDevice
-from tests.fixtures.storage import unmount
+from tests.fixtures.storage import attach, detach, need_root, unmount
 
 MIB = 1 << 20
 
@@ -78,6 +78,12 @@ def test_block_device_that_is_in_use_or_holds_the_journal(make_loop, source, tmp
             blockdiff.repair(disk.path, other, journal=tmp_path / "j")
         with pytest.raises(InvalidInput, match=r"is on .* itself"):
             blockdiff.repair(other, disk.path, journal=place / "j", force=True)
+        with pytest.raises(InvalidInput, match=r"is on .* itself"):
+            blockdiff.repair(other, disk.backing, journal=place / "j", force=True)
+        (place / "j").touch()
+        (tmp_path / "link").symlink_to(place / "j")
+        with pytest.raises(InvalidInput, match=r"is on .* itself"):
+            blockdiff.repair(other, disk.path, journal=tmp_path / "link", force=True)
     finally:
         unmount(place)
     assert not (tmp_path / "j").exists()
@@ -87,6 +93,20 @@ def test_loop_device_of_the_source_is_refused(make_loop, tmp_path):
     disk = make_loop(MIB)
     with pytest.raises(DeviceBusy):
         blockdiff.repair(disk.backing, disk.path, journal=tmp_path / "j")
+
+
+def test_loop_device_of_the_file_of_a_source_is_refused(tmp_path):
+    need_root("losetup", "qemu-img")
+    image = tmp_path / "s.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+    before = image.read_bytes()
+    disk = attach(image)
+    try:
+        with pytest.raises(DeviceBusy, match="is made of it"):
+            blockdiff.repair(image, disk, journal=tmp_path / "j", size="min")
+    finally:
+        detach(disk)
+    assert image.read_bytes() == before
 
 
 @pytest.mark.slow

@@ -171,6 +171,12 @@ def test_directories_of_journals(tmp_path, monkeypatch):
     assert len(names) == 5
     assert all(os.path.basename(name).startswith("a-b.img-2") for name in names)
     assert (tmp_path / "new" / "j").stat().st_mode & 0o777 == 0o700
+    synced = []
+    monkeypatch.setattr(place.os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    monkeypatch.setenv("BLOCKDIFF_JOURNALS", str(tmp_path / "new" / "k" / "l"))
+    with blockdiff.open_device(tmp_path / "a b.img") as device:
+        place.default_journal(device)
+    assert synced == [str(tmp_path / "new"), str(tmp_path / "new" / "k")]
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BLOCKDIFF_JOURNALS", str(tmp_path / "file" / "j"))
     with pytest.raises(DeviceError, match="make a journal in"):

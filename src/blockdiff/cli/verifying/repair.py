@@ -42,6 +42,8 @@ def make(given: dict[str, Any]) -> Aspect | None:
     """The aspect, where --repair was given; its other options need it."""
     asked = given.pop("repair")
     options = {name: given.pop(name) for name in ("journal", "planned", "repair_unreadable", "force")}
+    if options["journal"] == "":
+        raise click.UsageError("--journal needs the name of a file")
     if asked:
         return RepairAspect(**options)
     for name, value in options.items():

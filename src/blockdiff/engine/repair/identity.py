@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -58,23 +59,26 @@ def check_device(then: dict[str, Any], now: dict[str, Any], journal: str) -> Non
 
 
 def refuse_on_device(directory: str, device: Any) -> None:
-    """InvalidInput where the directory is on the very device that is to be written."""
-    if not getattr(device, "is_block", False):
+    """InvalidInput where the directory is on the very device, or in the image file, that is to be written."""
+    if getattr(device, "path", None) is None or device.fileno() is None:
         return
-    wanted = os.fstat(device.fileno()).st_rdev
+    status = os.fstat(device.fileno())
+    wanted = ("block", status.st_rdev) if getattr(device, "is_block", False) else (status.st_dev, status.st_ino)
     if wanted in _below([os.stat(directory).st_dev]):
         raise InvalidInput(f"{directory} is on {device.url} itself: a journal there would be overwritten with it")
 
 
-def _below(numbers: Iterable[int]) -> set[int]:
-    """Block devices, with the disks of partitions and what device-mapper and RAID are built on."""
-    found: set[int] = set()
+def _below(numbers: Iterable[int]) -> set[tuple[str | int, int]]:
+    """Block devices, with the disks of partitions, what device-mapper and RAID are built on, and files of loop devices
+    with what these are on.
+    """
+    found: set[tuple[str | int, int]] = set()
     waiting = list(numbers)
     while waiting:
         number = waiting.pop()
-        if number in found:
+        if ("block", number) in found:
             continue
-        found.add(number)
+        found.add(("block", number))
         node = os.path.realpath(f"{_SYS}/{os.major(number)}:{os.minor(number)}")
         below = [f"{node}/slaves/{name}/dev" for name in _listed(f"{node}/slaves")]
         if os.path.exists(f"{node}/partition"):
@@ -82,6 +86,10 @@ def _below(numbers: Iterable[int]) -> set[int]:
         for text in map(_read, below):
             major, colon, minor = text.partition(":")
             waiting += [os.makedev(int(major), int(minor))] if colon else []
+        with contextlib.suppress(OSError):
+            file = os.stat(_read(f"{node}/loop/backing_file"))
+            found.add((file.st_dev, file.st_ino))
+            waiting.append(file.st_rdev or file.st_dev)
     return found
 
 

@@ -32,7 +32,8 @@ class Reading:
 
     def _direct(self, data: bytearray, offset: int) -> bool:
         """False where the ordinary way has to do it, and to say what is wrong."""
-        if self._fd is None:
+        fd = self._fd  # another thread may give it up meanwhile
+        if fd is None:
             return False
         start, end = offset - offset % self._align, offset + len(data)
         size = -(-(end - start) // self._align) * self._align
@@ -40,7 +41,7 @@ class Reading:
             done = 0
             while start + done < end:
                 try:
-                    count = os.preadv(self._fd, [view[done:]], start + done)
+                    count = os.preadv(fd, [view[done:]], start + done)
                 except OSError as error:
                     if error.errno in _REFUSED:
                         self._fd = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -37,12 +38,28 @@ def default_journal(device: Any) -> str:
     """
     directory = journal_directory()
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        _make(os.path.abspath(directory))
     except OSError as error:
         raise DeviceError(url=directory, action="make the directory of journals", errno=error.errno) from error
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(device.url.partition("?")[0].rstrip("/"))).strip("-.")
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return os.path.join(directory, f"{name[:80] or 'device'}-{stamp}-{os.urandom(3).hex()}.undo")
+
+
+def _make(directory: str, mode: int = 0o700) -> None:
+    """A directory with those above it, durably: a journal in one that a loss of power takes away is lost. OSError."""
+    if os.path.isdir(directory):
+        return
+    above = os.path.dirname(directory)
+    if above != directory:
+        _make(above, 0o777)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, mode)
+    fd = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def check_place(name: str | None, device: Any, description: dict[str, Any]) -> None:
@@ -54,7 +71,7 @@ def check_place(name: str | None, device: Any, description: dict[str, Any]) -> N
     if not os.access(directory, os.W_OK | os.X_OK) or not os.path.isdir(directory):
         number = errno.EACCES if os.path.isdir(directory) else errno.ENOENT
         raise DeviceError(url=directory, action="make a journal in", errno=number)
-    refuse_on_device(directory, device)
+    refuse_on_device(directory if name is None else os.path.dirname(os.path.realpath(name)), device)
     if name is not None and os.path.lexists(name):
         _check_existing(name, description)
 
