@@ -139,6 +139,7 @@ def test_sizes(tmp_path, base, target, complete):
     listed = [(base, target - base)] if complete and target > base else []
     result = audit(*paths, listed)
     assert result.correct == (complete or target <= base)
+    assert not result.report.identical
     check(result, a, b, listed)
 
 

@@ -161,6 +161,22 @@ MALFORMED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("other", "holds"),
+    [(ROOT, True), ({**ROOT, "digest": "cd" * 32}, False), ({**ROOT, "algorithm": "xxh3-128"}, False)],
+    ids=["equal", "other digest", "other algorithm"],
+)
+def test_roots_of_what_is_called_identical_are_equal(other, holds):
+    sides = {name: {**predicate()[name], "root": ROOT, "no_root": ""} for name in ("source", "target")}
+    sides["target"]["root"] = other
+    data = issue(predicate(**sides), KEY)
+    if holds:
+        assert check(data, "r", [KEY.public]).receipt.predicate.says_identical
+        return
+    with pytest.raises(InvalidInput, match="it calls identical what has two different roots"):
+        check(data, "r", [KEY.public])
+
+
 @pytest.mark.parametrize("name", MALFORMED)
 def test_signed_nonsense_is_refused_too(name):
     path, value, why = MALFORMED[name]

@@ -135,7 +135,12 @@ class Audit:
             if len(shown := batch.only(*sums, Kind.OVER)):
                 yield shown
         totals.unneeded_bytes = totals.listed_bytes - self._explained.bytes
-        report.identical = report.complete and not totals.changed_bytes and not len(report.unreadable)
+        report.identical = (
+            report.complete
+            and not totals.changed_bytes
+            and not len(report.unreadable)
+            and (self._base is None or self._base.size == self._target.size)  # what only BASE has is in no list
+        )
 
     @property
     def correct(self) -> bool:

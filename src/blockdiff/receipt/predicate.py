@@ -204,6 +204,9 @@ class Predicate(msgspec.Struct):
                 return f"the {name} is not that of the report"
             if (side.root is None) is not bool(side.no_root):
                 return f"the {name} has a root and a reason why not, or neither"
+        one, other = self.source.root, self.target.root
+        if self.says_identical and one is not None and other is not None and one != other:
+            return "it calls identical what has two different roots"
         return ""
 
     def _of_subjects(self, subjects: list[Subject]) -> str:

@@ -11,7 +11,7 @@ import click
 from blockdiff.cli.options import Name
 from blockdiff.cli.verifying.aspect import Aspect
 from blockdiff.cli.verifying.roots import Roots
-from blockdiff.errors import BlockdiffError, OutputError
+from blockdiff.errors import BlockdiffError, InvalidInput, OutputError
 
 if TYPE_CHECKING:
     from blockdiff.cli.verifying.job import Job
@@ -73,7 +73,7 @@ class ReceiptWriting(Aspect):
         if os.path.isdir(self._path):
             self._path = os.path.join(self._path, _name(self._started))
         check_place(self._path, replace=self._replace)
-        _check_replaced(self._path)
+        _check_replaced(self._path, InvalidInput)
         if self._sign is not None:
             from blockdiff.cli.signing import load_signing_key
 
@@ -117,7 +117,7 @@ class ReceiptWriting(Aspect):
         from blockdiff.receipt.issue import issue
 
         data = issue(predicate(job, report, error, self._started, self._roots), self._key)
-        _check_replaced(self._path)
+        _check_replaced(self._path, OutputError)
         place_file(self._path, data, replace=self._replace)
         told: dict[str, Any] = {"file": self._path, "sha256": sha256(data).hexdigest(), "signed": self._key is not None}
         return told | ({"key_id": self._key.public.key_id} if self._key is not None else {})
@@ -130,8 +130,8 @@ def _name(started: float) -> str:
     return f"verify-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(started))}-{token_hex(4)}.json"
 
 
-def _check_replaced(path: str) -> None:
-    """What is replaced must be a receipt: something else has its name by mistake. Raises OutputError."""
+def _check_replaced(path: str, kind: type[BlockdiffError]) -> None:
+    """What is replaced must be a receipt: something else has its name by mistake. Raises an error of this kind."""
     if not os.path.lexists(path):
         return
     from blockdiff.receipt.check import look, read_file
@@ -139,4 +139,4 @@ def _check_replaced(path: str) -> None:
     try:
         look(read_file(path), path)
     except BlockdiffError as error:
-        raise OutputError(f"{path} is not replaced: {error}") from error
+        raise kind(f"{path} is not replaced: {error}") from error
