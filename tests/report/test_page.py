@@ -129,6 +129,13 @@ VERDICTS = {
     "failed sample": ({**NOTHING, "complete": False, "error": "x", "sample": {}}, "doubt", "Not finished"),
     "budget": ({**NOTHING, "complete": False, "ledger": {}}, "doubt", "No difference found in the part that was read"),
     "repaired": ({"identical": True, "repair": REPAIRED}, "good", "Repaired, and proved identical"),
+    "repaired in a list": (
+        {"identical": True, "repair": REPAIRED, "left_out": [(7 * G, G)]},
+        "good", "Repaired, and proved identical in the listed ranges",
+    ),
+    "skipped for a new reason": (
+        {"found": [], "skipped": [{"reason": "later", "bytes": G}]}, "doubt", "Not proved identical"
+    ),
     "planned": ({"repair": {**REPAIRED, "planned": True}}, "changed", "Different"),
     "recheck": ({"found": [], "identical": False, "recheck": {}}, "doubt", "No confirmed difference"),
     "neither": ({"found": [], "identical": False}, "doubt", "Not proved identical"),

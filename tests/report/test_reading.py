@@ -147,6 +147,15 @@ CONTRADICTIONS = {
     "counted": {"difference_count": 1},
     "in the map": {"map": one_cell(1024, equal=1023, changed=1)},
     "bad in the map": {"map": one_cell(1024, equal=1023, bad=1)},
+    "unverified in the map": {"map": one_cell(1024, equal=1023, unverified=1)},
+    "classes": {"bytes_by_class": {"data": 1}},
+    "not compared": {"bytes_compared": 1023},
+    "skipped too much": {"skipped": [{"reason": "not-listed", "bytes": 1025}]},
+    "a sample": {"sample": {}},
+    "a repair left something": {"repair": {"planned": False, "remaining_ranges": 1, "remaining_bytes": 512}},
+    "transient": {"recheck": {"verdict": "transient"}},
+    "confirmed": {"recheck": {"verdict": "confirmed"}},
+    "a part was copied": {"command": "copy", "skipped": [{"reason": "not-listed", "bytes": 512}]},
 }
 
 
@@ -156,6 +165,37 @@ def test_nothing_that_says_otherwise_is_called_identical(changes):
     assert read(value).facts.identical
     with pytest.raises(InvalidInput, match="contradicts itself: the report says identical, but"):
         read({**value, **changes})
+
+
+def test_other_sizes_are_identical_only_where_that_was_asked_for():
+    value = report([], 1024)
+    value["target"]["size"] = 1025
+    value["map"] = {
+        "size": 1025,
+        "cell_bytes": 1025,
+        "cells": 1,
+        "runs": [{"cells": 1, "equal": 1024, "unverified": 1}],
+    }
+    assert read({**value, "size_policy": "min"}).facts.identical
+    with pytest.raises(InvalidInput, match="identical, but the sizes differ"):
+        read(value)
+
+
+@pytest.mark.parametrize("key", ["under_reported", "ranges"])
+def test_a_list_that_misses_something_is_not_called_correct(key):
+    audit = {**report([], 8192), "command": "audit", "identical": False, "correct": True}
+    del audit["differences"]
+    over, missed = ({"offset": 0, "length": 512, "class": name} for name in ("over-reported", "data"))
+    assert read({**audit, key: [over]}).facts.correct
+    for wrong in ({key: [missed]}, {key: [], "under_reported_bytes": 1}):
+        with pytest.raises(InvalidInput, match="the list is called correct, but misses"):
+            read({**audit, **wrong})
+
+
+def test_a_key_that_is_there_twice_inside():
+    text = text_of(report([], 1024)).replace(b'"source": {', b'"source": {"size": 7, ')
+    with pytest.raises(InvalidInput, match="the key 'size' appears twice in one object"):
+        read(text)
 
 
 @pytest.mark.parametrize(

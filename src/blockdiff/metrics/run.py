@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from blockdiff.errors import InvalidInput
@@ -14,6 +15,9 @@ _BYTES, _FALLBACK, _SUCCESS = (
     f"{PREFIX}{name}" for name in ("bytes_total", "fallback_total", "last_success_timestamp_seconds")
 )
 _WRITTEN = ("bytes_total", "counter", "Bytes that were read and judged, or are known to be equal, of all runs.")
+
+_BEGIN = f"# HELP {PREFIX}".encode()
+_FOREIGN = re.compile(rb"^(?!" + PREFIX.encode() + rb")[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? [0-9.eE+-]+$", re.MULTILINE)
 
 
 class Run(NamedTuple):
@@ -65,8 +69,8 @@ def past(data: bytes) -> Past:
 
 
 def is_ours(data: bytes) -> bool:
-    """Whether a file, also a damaged one, is of metrics that we wrote. An empty one is nobody's."""
-    return not data.strip() or PREFIX.encode() in data
+    """Whether a file, also a damaged one, is of metrics that we wrote, and of nothing else. An empty one is nobody's."""
+    return not data.strip() or (data.startswith(_BEGIN) and _FOREIGN.search(data) is None)
 
 
 def text(run: Run, before: Past) -> bytes:

@@ -6,12 +6,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.errors import InvalidInput
+from blockdiff.extent import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from blockdiff.report.facts import Facts, MapFacts
     from blockdiff.report.reading import Listed
+
+
+KNOWN_EQUAL = ("hole", "shared", "osd-checksum")  # reasons to skip what is proved to be equal
+NOT_LISTED = "not-listed"
 
 
 def check(name: str, facts: Facts, listed: Listed, sections: Mapping[str, Any]) -> None:
@@ -29,8 +34,12 @@ def check(name: str, facts: Facts, listed: Listed, sections: Mapping[str, Any]) 
         _refuse(name, f'"unreadable" lists more than {facts.unreadable_bytes} bytes')
     if facts.blockmap is not None:
         _check_map(name, facts.blockmap, size)
+    if facts.command == "audit" and facts.correct is True:
+        _check_correct(name, facts, listed)
     if facts.identical:
         _check_identical(name, facts, listed, repaired=is_repaired(sections))
+        _check_proved(name, facts)
+        _check_sections(name, facts, sections)
 
 
 def _check_list(name: str, facts: Facts, listed: Listed, size: int) -> None:
@@ -61,11 +70,59 @@ def _check_identical(name: str, facts: Facts, listed: Listed, *, repaired: bool)
         "something was unreadable": bool(facts.unreadable or facts.unreadable_bytes),
         "ranges differ": not before and bool(facts.difference_count or facts.differing_bytes),
         "ranges are listed": not before and facts.command == "verify" and listed.count > 0,
+        "classes differ": not before and any(facts.bytes_by_class.values()),
     }
     if facts.blockmap is not None:
         runs = facts.blockmap.runs
         against["its map has changed bytes"] = not before and any(run.changed for run in runs)
         against["its map has bad bytes"] = any(run.bad for run in runs)
+    _refuse_any(name, against)
+
+
+def _check_proved(name: str, facts: Facts) -> None:
+    """An identity is one of bytes that were compared, or were skipped for a reason."""
+    skipped = sum(item.bytes for item in facts.skipped)
+    against = {
+        f"{skipped} bytes were skipped of {facts.length}": skipped > facts.length,
+        "something was left out of a copy": facts.command == "copy" and left_out(facts) > 0,
+    }
+    if facts.command == "verify":
+        sizes = {facts.source.size, facts.target.size}
+        against["the sizes differ"] = len(sizes) > 1 and facts.size_policy != "min"
+        against["not everything was compared"] = facts.bytes_compared + skipped < facts.length
+        if facts.blockmap is not None:
+            unknown = sum(run.cells * run.unverified for run in facts.blockmap.runs)
+            against["its map has unverified bytes"] = unknown > max(sizes) - facts.length + left_out(facts)
+    _refuse_any(name, against)
+
+
+def _check_sections(name: str, facts: Facts, sections: Mapping[str, Any]) -> None:
+    """What other options of verify found, and does not go with an identity."""
+    repair, recheck = sections.get("repair"), sections.get("recheck")
+    verdict = recheck.get("verdict") if isinstance(recheck, dict) else None
+    left = [repair.get("remaining_ranges"), repair.get("remaining_bytes")] if isinstance(repair, dict) else []
+    against = {
+        "it is of a sample": sections.get("sample", ...) is not ...,
+        "a repair left ranges that differ": any(left),
+        "a recheck found differences": not is_repaired(sections) and verdict in ("confirmed", "transient", "unstable"),
+    }
+    if facts.command == "verify":
+        _refuse_any(name, against)
+
+
+def _check_correct(name: str, facts: Facts, listed: Listed) -> None:
+    """A list that an audit calls correct misses nothing."""
+    missed = sum(length for kind, length in listed.sums.items() if kind != Kind.OVER)
+    if missed or facts.under_reported_bytes:
+        _refuse(name, f"the list is called correct, but misses {missed or facts.under_reported_bytes} bytes")
+
+
+def left_out(facts: Facts) -> int:
+    """Bytes of the range of which nothing is known: a list left them out, or it is for a reason unknown here."""
+    return sum(item.bytes for item in facts.skipped if item.reason not in KNOWN_EQUAL)
+
+
+def _refuse_any(name: str, against: Mapping[str, bool]) -> None:
     for what, holds in against.items():
         if holds:
             _refuse(name, f"the report says identical, but {what}")

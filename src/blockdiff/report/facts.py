@@ -153,9 +153,18 @@ def _check_version(name: str, values: Values) -> None:
 def _value(place: str, raw: bytes) -> Any:
     """A JSON value, whose text is JSON: what no page can hold is replaced."""
     try:
-        return clean(json.loads(raw))
+        return clean(json.loads(raw, object_pairs_hook=_object))
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or too deep
         raise InvalidInput(f"{place}: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers could take it for two things where a key is there twice."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!a} appears twice in one object")
+    return made
 
 
 def clean(value: Any, depth: int = 0) -> Any:

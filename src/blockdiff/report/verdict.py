@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from blockdiff.report.consistency import is_repaired
+from blockdiff.report.consistency import KNOWN_EQUAL, NOT_LISTED, is_repaired, left_out
 from blockdiff.units import format_size
 
 if TYPE_CHECKING:
@@ -40,25 +40,36 @@ def judge(run: Run) -> Verdict:
 
 def _verify(run: Run) -> Verdict:
     facts = run.facts
-    if facts.identical and facts.difference_count and is_repaired(run.sections):
-        text = f"{_differed(facts)}, were written, and were read back equal"
-        return Verdict("good", "repaired, identical", "Repaired, and proved identical", text)
+    if facts.identical and (is_repaired(run.sections) or not facts.difference_count):
+        return _identical(run)
     if facts.difference_count or facts.differing_bytes:
         return Verdict("changed", "different", "Different", _differs(facts))
-    left_out = sum(item.bytes for item in facts.skipped if item.reason == "not-listed")
-    if facts.identical and left_out:
-        text = f"{format_size(left_out)} were not compared, because they were not listed"
-        return Verdict("good", "identical where listed", "Identical in the listed ranges", text)
-    if facts.identical and facts.length < run.size:
-        text = f"{format_size(facts.length)} of {format_size(run.size)} were compared, from byte {facts.offset:,} on"
-        return Verdict("good", "identical in the range", "Identical in the range", text)
-    if facts.identical:
-        return Verdict("good", "identical", "Identical", f"All {facts.length:,} bytes are the same on both sides")
     if "recheck" in run.sections:
         text = "What differed was equal when it was read again. This does not prove the two identical"
         return Verdict("doubt", "no confirmed difference", "No confirmed difference", text)
     text = "No difference was found, but the report does not say that the two are identical"
     return Verdict("doubt", "not proved", "Not proved identical", text)
+
+
+def _identical(run: Run) -> Verdict:
+    """Of what the report calls identical: never more than was compared."""
+    facts, others = run.facts, left_out(run.facts)
+    before = f"{_differed(facts)}, were written, and were read back equal" if facts.difference_count else ""
+    scope = text = ""
+    if any(item.bytes and item.reason not in (*KNOWN_EQUAL, NOT_LISTED) for item in facts.skipped):
+        text = f"{format_size(others)} were not compared: this is no proof that the two are identical"
+        return Verdict("doubt", "not proved", "Not proved identical", f"{before}; {text}" if before else text)
+    if others:
+        scope, text = "listed ranges", f"{format_size(others)} were not compared, because they were not listed"
+    elif facts.length < run.size:
+        scope = "range"
+        text = f"{format_size(facts.length)} of {format_size(run.size)} were compared, from byte {facts.offset:,} on"
+    word = {"": "identical", "range": "identical in the range", "listed ranges": "identical where listed"}[scope]
+    if before:
+        title = f"Repaired, and proved identical{f' in the {scope}' if scope else ''}"
+        return Verdict("good", f"repaired, {word}", title, f"{before}; {text}" if text else before)
+    title = f"Identical{f' in the {scope}' if scope else ''}"
+    return Verdict("good", word, title, text or f"All {facts.length:,} bytes are the same on both sides")
 
 
 def _part(run: Run) -> Verdict:

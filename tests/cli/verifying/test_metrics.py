@@ -254,7 +254,19 @@ def test_damaged_files_never_make_a_success(place):
         assert f'{P}identical{{source="a",target="same"}} 0\n' in out
 
 
-@pytest.mark.parametrize("content", ["hello\n", "node_load1 0.1\n"])
+OURS = f"# HELP {P}identical All.\n{P}identical 1\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "hello\n",
+        "node_load1 0.1\n",
+        f"  expr: {P}identical == 0\n",
+        f"{OURS}node_load1 0.1\n",
+        f'{OURS}up{{a="b"}} 1\n',
+    ],
+)
 def test_what_is_not_ours_is_not_replaced(content, place):
     (place / "m.prom").write_text(content)
     done = run(place, "a", "same", expect=2)
