@@ -145,6 +145,8 @@ MALFORMED = {
     "identical though it is not complete": ((P, "report", "complete"), False, "contradicts itself: it calls identical"),
     "identical though something was unreadable": ((P, "report", "unreadable_bytes"), 1, "it calls identical"),
     "identical though it is a sample": ((P, "report", "sample"), {}, "it calls identical what was a sample"),
+    "identical though nobody compared it": ((P, "report", "bytes_compared"), SIZE - 1, "what was not compared"),
+    "identical after a recheck": ((P, "report", "recheck"), {"verdict": "transient"}, "differed before a recheck"),
     "the report found more": ((P, "report", "difference_count"), 1, "not those of the report"),
     "differences without a digest": ((P, "differences", "sha256"), "0" * 64, "count of differences and their digest"),
     "a digest in capitals": ((P, "differences", "sha256"), "A" * 64, "malformed"),
@@ -174,6 +176,19 @@ def test_roots_of_what_is_called_identical_are_equal(other, holds):
         assert check(data, "r", [KEY.public]).receipt.predicate.says_identical
         return
     with pytest.raises(InvalidInput, match="it calls identical what has two different roots"):
+        check(data, "r", [KEY.public])
+
+
+@pytest.mark.parametrize(("policy", "holds"), [("min", True), ("strict", False)])
+def test_sizes_that_differ(policy, holds):
+    made = predicate()
+    made["target"]["size"] = made["report"]["target"]["size"] = SIZE + 1
+    made["report"]["size_policy"] = policy
+    data = issue(made, KEY)
+    if holds:
+        assert not check(data, "r", [KEY.public]).receipt.predicate.says_identical
+        return
+    with pytest.raises(InvalidInput, match="what has different sizes"):
         check(data, "r", [KEY.public])
 
 

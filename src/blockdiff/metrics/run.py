@@ -69,7 +69,7 @@ def past(data: bytes) -> Past:
 
 
 def is_ours(data: bytes) -> bool:
-    """Whether a file, also a damaged one, is of metrics that we wrote, and of nothing else. An empty one is nobody's."""
+    """Whether a file, also a damaged one, is of metrics that we wrote, and of no others. An empty one is nobody's."""
     return not data.strip() or (data.startswith(_BEGIN) and _FOREIGN.search(data) is None)
 
 

@@ -93,6 +93,12 @@ class Repair(msgspec.Struct):
         return not self.planned and not self.remaining_ranges
 
 
+class Recheck(msgspec.Struct):
+    """What a recheck found of the differences; nothing to recheck: there were none."""
+
+    verdict: str
+
+
 class Ledger(msgspec.Struct):
     """What a coverage ledger knows of earlier runs."""
 
@@ -121,6 +127,7 @@ class Report(msgspec.Struct):
     sample: Any = None
     repair: Repair | None = None
     ledger: Ledger | None = None
+    recheck: Recheck | None = None
 
     @property
     def left_out(self) -> int:
@@ -167,7 +174,7 @@ class Predicate(msgspec.Struct):
 
     def contradiction(self, subjects: list[Subject]) -> str:
         """What in it cannot be true together, in words; empty for what holds."""
-        return self._of_result() or self._of_sides() or self._of_subjects(subjects)
+        return self._of_result() or self._of_proof() or self._of_sides() or self._of_subjects(subjects)
 
     def _of_result(self) -> str:
         found, report = self.differences, self.report
@@ -195,6 +202,20 @@ class Predicate(msgspec.Struct):
             return "it calls different what has no difference"
         if self.result in ("transient", "incomplete") and (found.count or report.unreadable_bytes):
             return f"the result is {self.result}, and there are differences or unreadable bytes"
+        return ""
+
+    def _of_proof(self) -> str:
+        """Identical is what was compared or skipped for a reason; sizes may differ only where that was asked for."""
+        report = self.report
+        if not report.identical:
+            return ""
+        if report.bytes_compared + sum(item.bytes for item in report.skipped) < report.length:
+            return "it calls identical what was not compared"
+        if report.source.size != report.target.size and report.size_policy != "min":
+            return "it calls identical what has different sizes"
+        found = report.recheck is not None and report.recheck.verdict != "nothing-to-recheck"
+        if found and self.result != "repaired":
+            return "it calls identical what differed before a recheck"
         return ""
 
     def _of_sides(self) -> str:
