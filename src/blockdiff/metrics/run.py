@@ -70,7 +70,7 @@ def past(data: bytes) -> Past:
 
 def is_ours(data: bytes) -> bool:
     """Whether a file, also a damaged one, is of metrics that we wrote, and of no others. An empty one is nobody's."""
-    return not data.strip() or (data.startswith(_BEGIN) and _FOREIGN.search(data) is None)
+    return not data or (data.startswith(_BEGIN) and _FOREIGN.search(data) is None)
 
 
 def text(run: Run, before: Past) -> bytes:

@@ -212,6 +212,20 @@ def test_a_dry_run_proves_nothing_and_leaves_nothing(place):
         assert not (place / words[1]).exists()
 
 
+FILES = {"checkpoint": (), "ledger": (), "journal": ("--repair",), "receipt": (), "metrics": ()}
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(FILES, 2)))
+def test_no_two_write_the_same_file(one, other, place):
+    """The metrics of a repair would be written over its undo journal."""
+    (place / "link").symlink_to(place)
+    before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    words = (f"--{one}", "x", f"--{other}", "link/x", *FILES[one], *FILES[other])
+    done = within("verify", "a", "b", *words, cwd=place, expect=2)
+    assert f"--{one} and --{other} name the same file, link/x" in " ".join(done.stderr.split())
+    assert {path: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+
+
 def test_every_aspect_is_here():
     """Who adds one adds it to the table, and learns what it goes with."""
     assert {module for _, _, module in ALSO.values()} | {"blockmap"} == set(ASPECTS)

@@ -275,6 +275,28 @@ def test_what_is_not_ours_is_not_replaced(content, place):
     assert (place / "m.prom").read_text() == content
 
 
+def test_what_is_compared_is_not_replaced(place):
+    """An empty device looks like a file that nobody has written yet."""
+    (place / "empty").touch()
+    (place / "m.prom").touch()
+    done = within("verify", "empty", "m.prom", "--metrics", "m.prom", cwd=place, expect=2)
+    assert "m.prom is to be compared, and is not replaced" in done.stderr
+    assert (place / "m.prom").read_bytes() == b""
+
+
+def test_what_became_another_file_meanwhile_is_not_replaced(place):
+    (place / "big").write_bytes(bytes(range(256)) * (2 << 12))
+    (place / "big2").write_bytes((place / "big").read_bytes())
+    process = start("verify", "--rate", "1M", "big", "big2", "--metrics", "m.prom", "--progress", "json", cwd=place)
+    process.stderr.readline()
+    (place / "m.prom").write_text("mine")
+    process.send_signal(signal.SIGTERM)
+    code, _, stderr = finish(process)
+    assert code == 130
+    assert "is no file of metrics of blockdiff any more" in stderr
+    assert (place / "m.prom").read_text() == "mine"
+
+
 def test_an_empty_file_is_taken(place):
     (place / "m.prom").touch()
     run(place, "a", "same", expect=0)

@@ -7,6 +7,7 @@ of these out of ``given`` and returns an Aspect, or None where it was not asked 
 from __future__ import annotations
 
 import functools
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +103,25 @@ def _names(aspect: str) -> list[str]:
     return [parameter.opts[0] for parameter in reversed(getattr(bearer, "__click_params__", []))]
 
 
+_FILES = ("checkpoint_file", "ledger", "journal", "receipt", "metrics")
+
+
+def _refuse_one_file(given: dict[str, Any]) -> None:
+    """UsageError where two options are to write the same file: one would destroy what the other wrote."""
+    seen: dict[str, str] = {}
+    for name in _FILES:
+        path = given.get(name)
+        if path is None or path == "-":
+            continue
+        other = seen.setdefault(os.path.realpath(path), name)
+        if other != name:
+            first, second = (option.removesuffix("_file") for option in (other, name))
+            raise click.UsageError(f"--{first} and --{second} name the same file, {path}: each needs one of its own")
+
+
 def make_aspects(given: dict[str, Any]) -> list[Aspect]:
-    """The aspects that these values of options ask for; what is left in ``given`` is nobody's."""
+    """The aspects that these values of options ask for; what is left in ``given`` is nobody's. Raises UsageError."""
+    _refuse_one_file(given)
     made = [module.make(given) for module in _modules()]
     return [aspect for aspect in made if aspect is not None]
 

@@ -54,6 +54,8 @@ class MetricsWriting(Aspect):
         from blockdiff.cli.streams import say
 
         self._refused = True
+        if os.path.exists(self._path) and any(_is_file(self._path, name) for name in job.names):
+            raise InvalidInput(f"{self._path} is to be compared, and is not replaced by metrics")
         self._check()
         self._refused = False
         if not self._path.endswith(".prom"):
@@ -97,9 +99,11 @@ class MetricsWriting(Aspect):
 
     def _write(self, run: Run) -> None:
         from blockdiff.engine.placing import place_file
-        from blockdiff.metrics.run import text
+        from blockdiff.metrics.run import is_ours, text
 
         self._done = True
+        if not is_ours(self._read()):  # it came after the run had begun
+            raise OutputError(f"{self._path} is no file of metrics of blockdiff any more, and is not replaced")
         before = self._past((run.source, run.target))[0]
         place_file(self._path, text(run, before), mode=0o644, replace=True)
 
@@ -117,7 +121,7 @@ class MetricsWriting(Aspect):
         from blockdiff.metrics.run import Past, past
 
         data = self._read()
-        if not data.strip():
+        if not data:
             return Past(), ""
         try:
             found = past(data)
@@ -183,6 +187,10 @@ def _fallbacks(report: VerifyReport) -> list[str]:
         "page-cache": bool(report.source.note or report.target.note),
     }
     return [reason for reason, holds in reasons.items() if holds]
+
+
+def _is_file(path: str, name: str) -> bool:
+    return os.path.exists(name) and os.path.samefile(path, name)
 
 
 def _typed() -> tuple[str, str]:
