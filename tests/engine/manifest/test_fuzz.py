@@ -189,3 +189,15 @@ def test_a_manifest_that_changes_while_it_is_used(good, tmp_path):
         with pytest.raises(InvalidInput, match="cut off while"):
             manifest.digests(290, 1)
     assert data
+
+
+def test_the_top_of_a_tree_that_changes_while_it_is_used(tmp_path):
+    """Its digest is the one of zeroes by now: the holes of a device would be taken for all that there is."""
+    path = tmp_path / "m"
+    save(memory(b"x" * B), path, block_size=B)
+    with open_manifest(path) as manifest:
+        manifest.check()
+        with path.open("r+b") as file:
+            os.pwrite(file.fileno(), manifest.hasher.zero, manifest.header.levels[0].offset)
+        with pytest.raises(InvalidInput, match="not what its root says"):
+            list(manifest.stored(0, 1))

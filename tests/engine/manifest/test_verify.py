@@ -131,6 +131,17 @@ def test_ranges(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("offset", [2 * B, 4 * B])
+def test_a_range_past_the_smaller_side_has_no_part_of_a_block(way, offset):
+    a = random.Random(1).randbytes(5 * B)
+    with Sides(memory(a), memory(a[: B + 9]), way) as sides:
+        report = run(*sides.pair, offset=offset, size="min")
+        assert (report.length, found(report.differences), report.skipped) == (0, [], {})
+        report = run(*sides.pair, offset=offset)
+        assert found(report.differences) == [(B + 9, 4 * B - 9, "size")]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_lists_grow_to_whole_blocks(way):
     a = random.Random(1).randbytes(20 * B + 9)
     b = bytearray(a)

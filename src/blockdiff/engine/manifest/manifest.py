@@ -132,7 +132,7 @@ class Manifest:
         if not count:
             return
         if level + 1 == len(self._levels):
-            if self._assemble(level, 0, 1) != self._zeroes[level]:
+            if self._group(level, 0) != self._zeroes[level]:
                 yield 0, 1
             return
         end = first + count

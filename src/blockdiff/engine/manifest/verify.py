@@ -68,7 +68,7 @@ class ManifestVerification:
         self._source, self._target, self._size, self._first = source, target, size, first
         self._block, self._hasher = self._manifest.block_size, self._manifest.hasher
         start, end = self._span(offset, length)
-        self._whole_end = self._comparable(end)
+        self._whole_end = self._comparable(start, end)
         self._watchers = watchers
         self._listed_to = None if only is None else start
         self._unreadable: list[Extents] = []
@@ -105,10 +105,10 @@ class ManifestVerification:
         end = min(common, asked)
         return min(offset, end), end
 
-    def _comparable(self, end: int) -> int:
+    def _comparable(self, start: int, end: int) -> int:
         """Where the last block ends that both sides have the same bytes of."""
         sizes = self._source.size, self._target.size
-        if end % self._block == 0 or sizes[0] == sizes[1]:
+        if end % self._block == 0 or sizes[0] == sizes[1] or start == end:
             return end
         # a manifest that ends inside a block knows the digest of what it has of it, and a device can be asked for that
         other: Any = self._target if self._source is self._manifest else self._source
