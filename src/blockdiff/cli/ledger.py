@@ -112,7 +112,7 @@ def _text(ledger: Ledger, now: int) -> list[str]:
     lines += [f"  {LEGEND[char]}: {format_size(count)}" for char, count in by_age(ledger, now).items() if count]
     for key, words in (
         ("never", "never verified"),
-        ("changed_now", "changed since it was verified"),
+        ("changed_now", "changed since it was verified, or not to be read"),
         ("different_now", "DIFFERENT"),
         ("known", "known without reading when it was looked at last"),
     ):

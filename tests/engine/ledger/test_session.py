@@ -183,6 +183,41 @@ def test_what_cannot_be_read_is_not_verified(bench):
     assert 5 not in bench.verified()
 
 
+def test_what_cannot_be_read_any_more_is_not_verified_and_keeps_nothing_from_its_turn(bench):
+    """Bad sectors in more units than a run may look at: all others are verified again and again."""
+    from blockdiff.engine.options import ReadOptions
+
+    def wrap(device, *faults):
+        made = FaultDevice(device, faults=list(faults))
+        made.identity = device.identity
+        return made
+
+    def failing(device):
+        return wrap(device, Fault(5 * UNIT, 15 * UNIT + 1))
+
+    bench.spoil(12)
+    bench.run(wrap=wrap)
+    bad, going = set(range(5, 16)), {"options": ReadOptions(keep_going=True)}
+    report, *_ = bench.run(wrap=failing, **going)
+    facts = report.extra["ledger"]
+    assert set(bench.verified()) == set(range(bench.units)) - bad
+    assert (facts["changed_now_bytes"], facts["different_now_bytes"]) == (10 * UNIT, UNIT)
+    report, *_ = bench.run("256K", wrap=failing, **going)
+    assert report.extra["ledger"]["runs_for_all"] is None
+    assert not report.identical
+    for _ in range(2 * bench.units // 4 + 1):
+        bench.run("256K", wrap=failing, **going)
+    runs = bench.verified()
+    assert set(runs) == set(range(bench.units)) - bad
+    assert min(runs.values()) > 2
+    facts = bench.run("256K", wrap=failing, **going)[3]
+    assert facts["different_now_bytes"] == UNIT
+    bench.mend()
+    for _ in range(2 * bench.units // 4 + 1):
+        bench.run("256K", wrap=wrap)
+    assert set(bench.verified()) == set(range(bench.units))
+
+
 def test_what_was_settled_before_an_error_is_kept(tmp_path):
     bench = Bench(tmp_path, units=300)
 

@@ -120,7 +120,7 @@ def _verified(facts: dict[str, Any], size: dict[str, str]) -> str:
     if age is not None:
         text += f", the oldest {format_age(age)} ago"
     text += f"; never: {size['never']}; known without reading: {size['known']}"
-    for key, words in (("changed_now", "changed since"), ("different_now", "different")):
+    for key, words in (("changed_now", "changed since, or not to be read"), ("different_now", "different")):
         if facts[f"{key}_bytes"]:
             text += f"; {words}: {size[key]}"
     return text

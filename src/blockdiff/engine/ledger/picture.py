@@ -17,7 +17,7 @@ LEGEND = {
     "3": "within 90 days",
     "4": "before that",
     "-": "known without reading",
-    "*": "changed since it was verified",
+    "*": "changed since it was verified, or not to be read",
     ".": "never verified",
     "!": "different",
 }

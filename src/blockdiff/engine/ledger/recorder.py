@@ -30,7 +30,8 @@ class OutOfTime(Exception):
 
 class Recorder:
     """A Watcher. A unit is recorded as equal when every byte of it was compared or is known to be equal, and at least
-    one was compared; as different when one differs. Its age is counted from before its reading began.
+    one was compared; as different when one differs; as not verified when one cannot be read. Its age is counted from
+    before its reading began.
 
     ``deadline``, by ``clock`` (monotonic seconds), ends the run by OutOfTime as soon as something was settled after it.
     """
@@ -49,6 +50,7 @@ class Recorder:
         self._compared: list[Extents] = []
         self._known: list[Extents] = []
         self._found: list[Extents] = []
+        self._bad: list[Extents] = []
         self._left = self._left_known = _NONE
         self._committed = clock()
         self._begun: deque[float] = deque([wall()], IN_FLIGHT)
@@ -70,6 +72,7 @@ class Recorder:
         read, found = task.only(*READS).with_kind(0), found.with_kind(0)
         self._compared.append(read.subtract(found).subtract(unreadable.with_kind(0)))
         self._found.append(found)
+        self._bad.append(unreadable.with_kind(0))
         self._begun.append(self._wall())
         self._tick(read.total())
 
@@ -98,13 +101,14 @@ class Recorder:
         # units of which something is missing wait for the rest of it
         settled = compared.union(known.intersect(touched)).coalesce()
         waiting = touched.subtract(settled).align(unit, limit=self._end).with_kind(0)
-        equal = touched.subtract(waiting).subtract(different)
+        bad = _joined(self._bad).align(unit, limit=self._end).with_kind(0).subtract(different)
+        equal = touched.subtract(waiting).subtract(different).subtract(bad)
         self._left = compared.intersect(waiting).subtract(different)
         self._left_known = known.subtract(touched.subtract(waiting)).subtract(different)
-        self._compared, self._known, self._found = [], [], []
-        if len(equal) or len(different):
+        self._compared, self._known, self._found, self._bad = [], [], [], []
+        if len(equal) or len(different) or len(bad):
             since = self._since if self._since is not None else self._wall()
-            self._ledger.record(equal, different, verified=max(0, int(since)))
+            self._ledger.record(equal, different, (bad,), verified=max(0, int(since)))
             self.equal_bytes += equal.total()
             self.different_bytes += different.total()
         self._since = self._since if len(self._left) else None

@@ -155,12 +155,12 @@ class Session:
         }
 
     def _runs_for_all(self, done: bool) -> int | None:
-        """Runs like this one that verify every byte; None where this one verified nothing."""
+        """Runs like this one that verify every byte; None where this one verified nothing, or could not read all."""
         if done:
             return 1
         assert self._survey is not None, "it was planned"
         assert self._rotation is not None, "only a budget can be spent"
-        pace = self._rotation.rotated_bytes
+        pace = 0 if self._rotation.report.unreadable_bytes else self._rotation.rotated_bytes
         return -(-self._survey.bytes // pace) if pace else None
 
     def _coverage(self, ledger: Ledger, survey: Survey) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from blockdiff.engine.ledger.schema import CHANGED, DIFFERENT, EQUAL, KNOWN
 from blockdiff.engine.ledger.seal import Seal, coverage_hash, row_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _BATCH = 65536
 _ADD_VOLUME = "INSERT INTO volume VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -135,8 +135,7 @@ class Ledger:
 
     def ranges(self, *states: int, run: int | None = None) -> Iterator[Extents]:
         """The ranges that are in one of these states, with the run as it is in the rows; kinds are 0."""
-        marks = ", ".join("?" * len(states))
-        where = f"state IN ({marks})" + (" AND run = ?" if run is not None else "")
+        where = f"state IN ({', '.join('?' * len(states))})" + (" AND run = ?" if run is not None else "")
         values = states if run is None else (*states, run)
         part: list[tuple[int, int]] = []
         for row in self.rows(where, values):
@@ -152,23 +151,21 @@ class Ledger:
 
     def generations(self, *states: int) -> list[int]:
         """The runs that ranges in these states are of, oldest first."""
-        marks = ", ".join("?" * len(states))
+        sql = f"SELECT DISTINCT run FROM coverage WHERE state IN ({', '.join('?' * len(states))}) ORDER BY run"  # noqa: S608
         with file.translated(self.path):
-            sql = f"SELECT DISTINCT run FROM coverage WHERE state IN ({marks}) ORDER BY run"  # noqa: S608
             return [run for (run,) in self._connection.execute(sql, states)]
 
     def totals(self) -> dict[int, int]:
         """Bytes in each state; what is in none was never verified."""
         with file.translated(self.path):
-            sql = 'SELECT state, sum("end" - start) FROM coverage GROUP BY state'
-            return dict.fromkeys(range(len(schema.STATES)), 0) | dict(self._connection.execute(sql).fetchall())
+            found = self._connection.execute('SELECT state, sum("end" - start) FROM coverage GROUP BY state').fetchall()
+        return dict.fromkeys(range(len(schema.STATES)), 0) | dict(found)
 
     def oldest(self) -> int | None:
         """When the oldest range that counts as verified was; None where there is none."""
+        sql = "SELECT min(verified) FROM coverage WHERE state = ?"
         with file.translated(self.path):
-            sql = "SELECT min(verified) FROM coverage WHERE state = ?"
-            found: int | None = self._connection.execute(sql, (EQUAL,)).fetchone()[0]
-            return found
+            return self._connection.execute(sql, (EQUAL,)).fetchone()[0]  # type: ignore[no-any-return]
 
     # ---- changing ----
 
@@ -199,11 +196,8 @@ class Ledger:
 
     def _put(self, row: Row) -> None:
         first = self._connection.execute("SELECT max(start) FROM coverage WHERE start < ?", (row.start,)).fetchone()[0]
-        sql = 'SELECT start, "end", state, run, verified FROM coverage WHERE start BETWEEN ? AND ? ORDER BY start'
-        near = [
-            Row(*found) for found in self._connection.execute(sql, (row.start if first is None else first, row.end))
-        ]
-        old, new = replace(near, row)
+        near = self._connection.execute(_NEAR, (row.start if first is None else first, row.end)).fetchall()
+        old, new = replace([Row(*found) for found in near], row)
         for gone in old:
             self._connection.execute("DELETE FROM coverage WHERE start = ?", (gone.start,))
             self._seal.remove(coverage_hash(gone))
@@ -215,8 +209,8 @@ class Ledger:
         """Notes that a run begins, and what its devices are now; gives its number. Of a volume that was cut or grew,
         what is past either end, and a last unit that was not whole, is forgotten.
         """
-        now = int(time.time())
-        run = Run((self.runs[-1].number if self.runs else 0) + 1, now, 0, "running", version, budget, 0, 0, 0, 0, 0)
+        number, now = (self.runs[-1].number if self.runs else 0) + 1, int(time.time())
+        run = Run(number, now, 0, "running", version, budget, 0, 0, 0, 0, 0)
         with self.change():
             if volume.size != self.size:
                 self._cut(min(volume.size, self.size) // self.unit * self.unit)
@@ -228,7 +222,7 @@ class Ledger:
             self._add_run(run)
         self.volume = volume
         self.runs.append(run)
-        return run.number
+        return number
 
     def _add_run(self, run: Run) -> None:
         self._connection.execute(_ADD_RUN, run)
@@ -268,17 +262,24 @@ class Ledger:
                 self._seal.remove(coverage_hash(row))
             self.assign(known, KNOWN, run, int(time.time()))
 
-    def record(self, equal: Extents, different: Extents, *, verified: int) -> None:
-        """Whole units that were compared: found equal, or not, by the last run; their reading began at ``verified``."""
+    def record(self, equal: Extents, different: Extents, unreadable: Sequence[Extents] = (), *, verified: int) -> None:
+        """Whole units, by what the last run found; their reading began at ``verified``.
+
+        What cannot be read counts as changed, or as different where it was, and its next turn is after all others.
+        """
         run = self.runs[-1].number
         with self.change():
             self.assign((equal,), EQUAL, run, verified)
             self.assign((different,), DIFFERENT, run, verified)
+            rows = [row for batch in unreadable for e in batch for row in self._touched(e.offset, e.end)]
+            self.assign(unreadable, CHANGED, run, verified)
+            for row in rows:
+                if row.state == DIFFERENT:
+                    self._put(row._replace(run=run))
 
     def end(self, outcome: str, **figures: Any) -> None:
         """Notes how the last run ended; ``figures`` are fields of Run, in bytes."""
-        before = self.runs[-1]
-        run = before._replace(ended=int(time.time()), outcome=outcome, **figures)
+        run = (before := self.runs[-1])._replace(ended=int(time.time()), outcome=outcome, **figures)
         with self.change():
             self._connection.execute("DELETE FROM run WHERE number = ?", (before.number,))
             self._seal.remove(row_hash("run", before))
@@ -288,12 +289,11 @@ class Ledger:
     def close(self) -> None:
         """Closes the file, and lets other runs have it."""
         self._connection.close()
-        held, self._held = self._held, None
-        if held is not None:
-            os.close(held)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def facts(self) -> dict[str, Any]:
         """What the ledger says of the volume, in bytes."""
-        totals = self.totals()
-        named = {name: totals[state] for state, name in enumerate(schema.STATES)}
+        named = dict(zip(schema.STATES, self.totals().values(), strict=True))
         return {**named, "never": self.size - sum(named.values())}
