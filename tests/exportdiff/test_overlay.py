@@ -1,5 +1,6 @@
 """An image that nobody restored reads as if somebody had."""
 
+import os
 import random
 
 import pytest
@@ -116,6 +117,17 @@ def test_a_file_that_was_cut_meanwhile(files, tmp_path):
         file.truncate(40)
     with pytest.raises(ShortRead, match="the file ends here"):
         read(device, 0, 10)
+    assert "modified meanwhile" in device.changes()
+    device.close()
+
+
+def test_a_file_whose_mtime_was_set_back_meanwhile(files):
+    names = files([Spec(10, ((0, b"x" * 10),), None, "b")])
+    device = lay_over(None, Chain(names))
+    status = os.stat(names[0])
+    with open(names[0], "r+b") as file:
+        file.write(b"rbd")
+    os.utime(names[0], ns=(status.st_atime_ns, status.st_mtime_ns))
     assert "modified meanwhile" in device.changes()
     device.close()
 

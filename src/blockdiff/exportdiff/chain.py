@@ -49,7 +49,7 @@ class StreamFile:
     def changes(self) -> str:
         """What happened to the file since it was read, in words."""
         now, then = os.fstat(self.fileno()), self._status
-        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+        if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (then.st_size, then.st_mtime_ns, then.st_ctime_ns):
             return f"{self.name} was modified meanwhile"
         return ""
 

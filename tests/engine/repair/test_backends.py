@@ -13,6 +13,7 @@ from blockdiff import Extents
 from blockdiff.engine.repair import session
 from blockdiff.engine.repair.identity import describe
 from blockdiff.engine.repair.journal import Journal
+from blockdiff.engine.repair.place import hold
 from blockdiff.engine.repair.repair import Repair
 from blockdiff.engine.repair.undo import Undo
 from blockdiff.errors import ContentsDoNotMatch, DeviceBusy, DeviceError, InvalidInput, UnsupportedOperation
@@ -322,22 +323,65 @@ def test_unreadable_source_is_never_written(tmp_path):
     assert (tmp_path / "d").read_bytes()[40960:49152] == old[40960:49152]
 
 
-def test_source_that_changes_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("changed", "words"), [("s", "repair from"), ("d", "repair")])
+def test_what_changes_meanwhile_is_refused(tmp_path, monkeypatch, changed, words):
     new, old = contents(2 * MIB)
     for name, data in (("s", new), ("d", old)):
         (tmp_path / name).write_bytes(data)
     inner = session.Repair.plan
 
     def plan(self):
-        with open(tmp_path / "s", "r+b") as file:
+        with open(tmp_path / changed, "r+b") as file:
             file.write(b"changed")
         return inner(self)
 
     monkeypatch.setattr(session.Repair, "plan", plan)
-    with pytest.raises(DeviceError, match=r"cannot repair from .*nothing was written"):
+    with pytest.raises(DeviceError, match=rf"cannot {words} /.*nothing was written"):
         blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=tmp_path / "j")
-    assert (tmp_path / "d").read_bytes() == old
+    assert (tmp_path / "d").read_bytes()[7:] == old[7:]
     assert not (tmp_path / "j").exists()
+
+
+def test_two_at_once(tmp_path):
+    new, old = contents(MIB)
+    for name, data in (("s", new), ("d", old)):
+        (tmp_path / name).write_bytes(data)
+    blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=tmp_path / "j")
+    with blockdiff.open_device(tmp_path / "d", writable=True) as device:
+        hold(device)
+        with pytest.raises(DeviceBusy, match="another repair or undo is at work on it"):
+            blockdiff.undo(tmp_path / "j")
+        with pytest.raises(DeviceBusy, match="another repair or undo is at work on it"):
+            blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=tmp_path / "other")
+        assert (tmp_path / "d").read_bytes() == new
+        blockdiff.undo(tmp_path / "j", force=True)
+    assert (tmp_path / "d").read_bytes() == old
+
+
+def test_open_devices_that_are_one_are_refused(make_loop, tmp_path):
+    disk = make_loop(MIB)
+    with (
+        blockdiff.open_device(disk.backing) as one,
+        blockdiff.open_device(disk.path, writable=True) as other,
+        pytest.raises(DeviceBusy, match="storage in common"),
+    ):
+        blockdiff.repair(one, other, journal=tmp_path / "j")
+
+
+def test_journal_that_goes_on_with_another_source(tmp_path):
+    """The first repair's old bytes come back, whatever the second one overwrote."""
+    new, old = contents(MIB)
+    (tmp_path / "d").write_bytes(old)
+    (tmp_path / "s").write_bytes(new)
+    blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=tmp_path / "j")
+    other = bytearray(new)
+    other[2048:6000] = b"y" * 3952
+    other[-100:] = bytes(100)
+    (tmp_path / "s").write_bytes(other)
+    blockdiff.repair(tmp_path / "s", tmp_path / "d", journal=tmp_path / "j")
+    assert (tmp_path / "d").read_bytes() == other
+    assert blockdiff.undo(tmp_path / "j").restored_bytes > 0
+    assert (tmp_path / "d").read_bytes() == old
 
 
 def test_source_that_changes_during_the_repair_is_never_called_identical(tmp_path, monkeypatch):

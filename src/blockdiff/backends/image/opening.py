@@ -87,8 +87,9 @@ class OpenImage:
         for file in self.files():
             if file.is_block:
                 continue
-            now = os.fstat(file.fd)
-            if (now.st_mtime_ns, now.st_size) != (file.then.st_mtime_ns, file.then.st_size):
+            now, then = os.fstat(file.fd), file.then
+            # The ctime too: the mtime may be set back after a write.
+            if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (then.st_mtime_ns, then.st_ctime_ns, then.st_size):
                 return "it was modified meanwhile" if file is self.layers[0] else f"{file.url} was modified meanwhile"
         return ""
 

@@ -146,8 +146,9 @@ class PlainDevice(Sharing[PlainFile]):
     def changes(self) -> str:
         """What happened to the file since it was opened, in words; empty when nothing was seen."""
         layer = self._held().layer
-        now = os.fstat(layer.fd)
-        same = (now.st_mtime_ns, now.st_size) == (layer.then.st_mtime_ns, layer.then.st_size)
+        # The ctime too: the mtime may be set back after a write.
+        now, then = os.fstat(layer.fd), layer.then
+        same = (now.st_mtime_ns, now.st_ctime_ns, now.st_size) == (then.st_mtime_ns, then.st_ctime_ns, then.st_size)
         return "" if same else "it was modified meanwhile"
 
     def evidence(self) -> dict[str, Any]:

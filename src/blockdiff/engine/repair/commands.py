@@ -54,20 +54,26 @@ def repair(
             first = open_device(source)  # type: ignore[arg-type]
             stack.callback(first.close)
         second: Any = target
+        compared: Any = target
         if _is_name(target):
-            second = open_repair_target(target, first, force=force)  # type: ignore[arg-type]
+            second = compared = open_repair_target(target, first, force=force)  # type: ignore[arg-type]
             stack.callback(second.close)
+            if second.fileno() is not None:  # one that is only read knows whether others write to it
+                compared = open_device(target)  # type: ignore[arg-type]
+                stack.callback(compared.close)
+        else:
+            getattr(second, "refuse_if_same", lambda _: None)(first)
         session = Session(
             first, second, name=target if _is_name(target) else None,  # type: ignore[arg-type]
             journal=None if journal is None else os.fspath(journal), plan=plan, unreadable=unreadable, force=force,
-            options=options, progress=progress,
+            compared=compared, options=options, progress=progress,
         )  # fmt: skip
         session.refuse(size)
         if unreadable:
             options.keep_going = True
         only = (extents,) if isinstance(extents, Extents) else extents
         run = Verification(
-            first, second, options=options, method=method, size=size, offset=offset, length=length,
+            first, compared, options=options, method=method, size=size, offset=offset, length=length,
             only=None if only is None else iter(only), progress=progress,
         )  # fmt: skip
         spool = Spool()

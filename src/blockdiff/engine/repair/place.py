@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import time
@@ -14,7 +15,7 @@ from blockdiff.engine.repair.identity import check_device, refuse_on_device
 from blockdiff.engine.repair.journal import Journal
 from blockdiff.engine.repair.layout import UNDOING
 from blockdiff.engine.repair.storage import FileStorage
-from blockdiff.errors import DeviceError, InvalidInput
+from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput
 
 VARIABLE = "BLOCKDIFF_JOURNALS"
 _SYSTEM = "/var/lib/blockdiff/journals"
@@ -60,6 +61,23 @@ def _make(directory: str, mode: int = 0o700) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def hold(device: Any, *, force: bool = False) -> None:
+    """Keeps other repairs and undos away from an image file, as long as it is open; a block device is held anyway.
+
+    DeviceBusy where one is at work (``force`` overrides).
+    """
+    if getattr(device, "path", None) is None or getattr(device, "is_block", False):
+        return
+    try:
+        fcntl.flock(device.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        if not force:
+            why = "another repair or undo is at work on it"
+            raise DeviceBusy(f"refusing to write to {device.url}: {why} (--force overrides)", reasons=(why,)) from error
+    except OSError:  # a file system without locks
+        return
 
 
 def check_place(name: str | None, device: Any, description: dict[str, Any]) -> None:

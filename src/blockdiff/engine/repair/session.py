@@ -9,7 +9,7 @@ from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.repair.identity import describe
 from blockdiff.engine.repair.journal import open_journal
-from blockdiff.engine.repair.place import check_place, default_journal
+from blockdiff.engine.repair.place import check_place, default_journal, hold
 from blockdiff.engine.repair.repair import Plan, Repair
 from blockdiff.engine.verify import Verification
 from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput
@@ -91,6 +91,7 @@ class Session:
                 reasons=(who,),
             )
         check_place(self._journal, target, self._about)
+        hold(target, force=self._force)
 
     def finish(self, report: VerifyReport, differences: Iterable[Extents]) -> None:
         """Repairs what was found, proves it, and puts the result into the report."""

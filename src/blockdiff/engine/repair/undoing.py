@@ -10,6 +10,7 @@ from blockdiff.engine.repair.contents import Contents, is_stub
 from blockdiff.engine.repair.identity import describe, differences
 from blockdiff.engine.repair.journal import Journal
 from blockdiff.engine.repair.layout import NEW_ZERO, OLD_HOLE, OLD_UNKNOWN, OLD_ZERO
+from blockdiff.engine.repair.place import hold
 from blockdiff.engine.repair.storage import FileStorage
 from blockdiff.engine.repair.undo import Undo
 from blockdiff.errors import InvalidInput
@@ -80,6 +81,7 @@ def undo_journal(
         assert journal.contents is not None
         device = _device(stack, journal.contents, target, force=force)
         _refuse_other(journal, describe(device), force=force)
+        hold(device, force=force)
         undo = Undo(journal, device, force=force, progress=progress)
         if plan:
             undo.check()
