@@ -42,7 +42,7 @@ def merge_streams(names: list[str], out: str | BinaryIO, *, progress: Progress |
     """
     with Chain(names) as chain:
         if isinstance(out, str):
-            with new_file(out) as file:
+            with new_file(out, instead="name a file, or write the diffs to the device by blockdiff apply") as file:
                 return _merge(chain, file, progress or NoProgress())
         return _merge(chain, out, progress or NoProgress())
 

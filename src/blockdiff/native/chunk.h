@@ -1,11 +1,14 @@
 /* Gets the bytes of two devices, chunk by chunk. Per region of 8 MiB each side is read in the way that costs least: from
- * the page cache through a populated mapping when it is there, else asynchronously past it (O_DIRECT), else by pread. */
+ * the page cache, by a populated mapping or by copying, when it is there, else asynchronously past it (O_DIRECT), else by
+ * pread. Whether mapping or copying costs less depends on the processor, the kernel and the sizes of the cache's folios, so
+ * both are measured while they work. */
 #ifndef BLOCKDIFF_CHUNK_H
 #define BLOCKDIFF_CHUNK_H
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "aio.h"
 #include "digest.h"
@@ -27,6 +30,8 @@ enum { BD_OK = 0, BD_E_NOMEM = -1, BD_E_CANCELLED = -2, BD_E_READ = -3, BD_E_SHO
 #define BD_MAX_WRITES 8           /* of one chunk, in flight: runs between zeroes */
 #define BD_TINY (64 << 10)    /* bytes of a range that are sooner copied into a buffer than mapped */
 #define BD_HOT_PERCENT 94
+#define BD_COPY (256 << 10)       /* bytes that are copied out of the page cache at once: they stay in the processor's cache */
+#define BD_TRY_AGAIN 64           /* regions after which the dearer way is measured again */
 
 /* Where a disk's bytes are in the file that holds them; place -1: nowhere, they are zeroes. */
 typedef struct {
@@ -53,6 +58,7 @@ typedef struct {
     uint8_t path[2];
     uint8_t sync[2];              /* O_DIRECT, but io_submit did not take it: pread at judging time */
     uint8_t gather[2];            /* in several places of the file: read piece by piece */
+    uint8_t copied;               /* of a region that is cached and copied */
     int64_t shift[2];             /* else: how much further on it is in the file */
     int pending;
     int64_t lo[2], want[2], got[2];   /* in the file */
@@ -85,6 +91,9 @@ typedef struct {
     size_t n, i;
     int64_t pos, region_end;
     uint8_t region_path[2];
+    int region_copy;              /* all that the region reads is cached, and is copied */
+    int64_t cost[2];              /* ns for a MiB of what is cached: by mapping, by copying; 0: not known yet */
+    unsigned hot_regions;
     bd_slot slots[BD_MAX_QD];
     unsigned done, head, tail;    /* slots: done..head are being written, head..tail read */
     bd_vec *out, *bad;
@@ -101,7 +110,7 @@ static int bd_alloc_buffers(bd_reader *r)
         if ((size_t)r->side[s].align > r->pad)
             r->pad = (size_t)r->side[s].align;
     r->stride = r->chunk + 2 * r->pad;
-    r->buf_len = r->stride * (size_t)r->qd;
+    r->buf_len = r->stride * ((size_t)r->qd + 1); /* the last one is for what is read and used up at once */
     for (int s = 0; s < 2; s++) {
         if (r->buf[s])
             continue;
@@ -224,6 +233,33 @@ static uint8_t bd_choose_path(bd_side *s, int64_t offset, int64_t length, int64_
     return s->dfd >= 0 && !s->direct_errno ? BD_PATH_DIRECT : BD_PATH_BUFFERED;
 }
 
+static int64_t bd_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* Whether the next cached region is copied rather than mapped. */
+static int bd_prefer_copy(bd_reader *r)
+{
+    unsigned n = r->hot_regions++;
+    if (!r->cost[0] || !r->cost[1])
+        return r->cost[0] != 0;
+    int copy = r->cost[1] < r->cost[0];
+    return n % BD_TRY_AGAIN == BD_TRY_AGAIN - 1 ? !copy : copy;
+}
+
+/* Notes what a chunk of a cached region cost. Another process may have had the processor meanwhile: the least counts most. */
+static void bd_note_cost(bd_reader *r, int copied, int64_t ns, int64_t bytes)
+{
+    int64_t now = ns * 1024 / (bytes / 1024 + 1) + 1, *cost = &r->cost[copied];
+    if (!*cost || now < *cost)
+        *cost = now;
+    else
+        *cost += ((now < 2 * *cost ? now : 2 * *cost) - *cost) / 16;
+}
+
 /* Decides for the region that holds pos: how many bytes the plan wants there, and how each side gives them. */
 static void bd_enter_region(bd_reader *r)
 {
@@ -242,6 +278,15 @@ static void bd_enter_region(bd_reader *r)
                                                 : bd_choose_path(&r->side[s], start, end - start, wanted[s]);
     if ((r->write_driver || (r->write_fd >= 0 && r->write_sparse)) && r->region_path[0] == BD_PATH_MMAP)
         r->region_path[0] = BD_PATH_BUFFERED; /* looking for zeroes, or another thread, in a mapping would need the guard */
+    int mapped = 0, others = 0;
+    for (int s = 0; s < 2; s++) {
+        mapped += r->region_path[s] == BD_PATH_MMAP && r->side[s].mode == BD_READ_AUTO;
+        others += r->region_path[s] != BD_PATH_NONE;
+    }
+    r->region_copy = mapped && mapped == others && bd_prefer_copy(r);
+    for (int s = 0; s < 2 && r->region_copy; s++)
+        if (r->region_path[s] == BD_PATH_MMAP)
+            r->region_path[s] = BD_PATH_BUFFERED;
     r->region_end = end;
 }
 
@@ -296,6 +341,8 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
                 all_mapped = 0;
         }
         int64_t step = all_mapped ? (int64_t)r->window : (int64_t)r->chunk;
+        if (r->region_copy && step > BD_COPY)
+            step = r->granularity > BD_COPY ? r->granularity : BD_COPY;
         int64_t stop = bd_next_multiple(r->pos, step);
         if (stop > r->region_end)
             stop = r->region_end;
@@ -304,6 +351,7 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
         k->offset = r->pos;
         k->length = stop - r->pos;
         k->seg = g->kind & BD_SEG_MASK;
+        k->copied = r->region_copy;
         for (int s = 0; s < 2 && k->length <= BD_TINY; s++)
             if (k->path[s] == BD_PATH_MMAP && r->side[s].mode == BD_READ_AUTO)
                 k->path[s] = BD_PATH_BUFFERED;
@@ -313,8 +361,11 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
     return 0;
 }
 
+/* What is read by pread is read when it is judged, always into the same buffer: it stays in the processor's cache. */
 static unsigned char *bd_slot_buf(bd_reader *r, const bd_slot *k, int s)
 {
+    if (k->path[s] == BD_PATH_BUFFERED && !r->write_driver)
+        return r->buf[s] + r->stride * (size_t)r->qd;
     return r->buf[s] + r->stride * (size_t)(k - r->slots);
 }
 

@@ -162,15 +162,16 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
     unsigned char *p[2] = {NULL, NULL};
     void *map_lo[2] = {MAP_FAILED, MAP_FAILED};
     size_t map_len[2] = {0, 0};
-    int rc = 0, mapped = 0, failed = 0, side = 0;
+    int rc = 0, mapped = 0, failed = 0, side = 0, reads = (k->path[0] != BD_PATH_NONE) + (k->path[1] != BD_PATH_NONE);
     bd_await(r, k);
+    int64_t began = bd_now_ns();
     for (int s = 0; s < 2 && !failed; s++) {
         if (k->path[s] == BD_PATH_NONE)
             continue;
         side = s;
         if (k->path[s] == BD_PATH_MMAP) {
             p[s] = (unsigned char *)bd_map_window(&r->side[s], k->offset, k->length, &map_lo[s], &map_len[s]);
-            mapped = 1;
+            mapped++;
             failed = p[s] == NULL;
             if (failed)
                 map_lo[s] = MAP_FAILED;
@@ -203,6 +204,8 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
     if (rc < 0)
         return rc == -1 ? BD_E_NOMEM : rc;
     r->compared += k->length;
+    if (k->length > BD_TINY && (k->copied || mapped == reads) && k->seg != BD_SEG_COPY)
+        bd_note_cost(r, k->copied, bd_now_ns() - began, k->length * reads);
     return BD_OK;
 }
 
