@@ -1,5 +1,6 @@
 """``verify --repair`` and ``undo`` as users run them."""
 
+import errno
 import json
 import os
 import random
@@ -8,6 +9,11 @@ import time
 
 import pytest
 
+from blockdiff.backends.filedevice import FileDevice
+from blockdiff.engine.recheck import Recheck
+from blockdiff.engine.repair import session
+from blockdiff.engine.verify import Verification
+from blockdiff.errors import DeviceError
 from tests.fixtures.cli import blockdiff, finish, start, within
 from tests.fixtures.schemas import obeys
 
@@ -114,6 +120,75 @@ def test_confirmed_differences_are_repaired(pair):
     place, source, _ = pair
     run(place, "verify", "--repair", "--journal", "j", "--recheck", "0", "s", "d", expect=0)
     assert (place / "d").read_bytes() == source
+
+
+def test_what_was_seen_to_change_is_not_called_identical(pair, monkeypatch):
+    """Also where the device itself does not tell that it was written to."""
+    place, source, _ = pair
+
+    def wait(self, seconds, total):
+        with open(place / "d", "r+b") as file:
+            file.seek(5000)
+            file.write(source[5000:5010])
+
+    monkeypatch.setattr(Recheck, "_wait", wait)
+    monkeypatch.setattr(FileDevice, "changes", lambda self: "")
+    done = run(place, "verify", "--repair", "--journal", "j", "--recheck", "1", "-o", "json", "s", "d", expect=1)
+    assert json.loads(done.stdout)["identical"] is False
+    assert (place / "d").read_bytes() == source
+
+
+def test_a_target_that_does_not_keep_what_is_written(pair, monkeypatch):
+    place, _, old = pair
+    inner = FileDevice.pwrite
+
+    def pwrite(self, data, offset):
+        if offset < 290_000:
+            inner(self, data, offset)
+
+    monkeypatch.setattr(FileDevice, "pwrite", pwrite)
+    words = ["verify", "--repair", "--journal", "j", "--granularity", "4k"]
+    report = json.loads(run(place, *words, "-o", "json", "s", "d", expect=1).stdout)
+    assert report["identical"] is False
+    assert report["repair"]["remaining_ranges"] == 4
+    assert report["repair"]["remaining_bytes"] == 102_400 + SIZE % 4096
+    assert "STILL DIFFERENT: 4 ranges" in run(place, *words, "s", "d", expect=1).stdout
+    monkeypatch.undo()
+    run(place, "undo", "j", expect=0)
+    assert (place / "d").read_bytes() == old
+
+
+def test_what_is_read_back_comes_from_the_disk(pair, monkeypatch):
+    place, _, _ = pair
+    asked = []
+
+    class Spied(Verification):
+        def __init__(self, *devices, options, **more):
+            asked.append((options.target_past_cache, more["shared"]))
+            super().__init__(*devices, options=options, **more)
+
+    monkeypatch.setattr(session, "Verification", Spied)
+    run(place, "verify", "--repair", "--journal", "j", "s", "d", expect=0)
+    assert asked == [(True, False)]
+
+
+def test_a_checkpoint_is_worth_nothing_once_a_repair_has_begun(pair, monkeypatch):
+    place, _, old = pair
+
+    def pwrite(self, data, offset):
+        raise DeviceError(url="d", action="write", offset=offset, errno=errno.EIO)
+
+    monkeypatch.setattr(FileDevice, "pwrite", pwrite)
+    words = ["verify", "--repair", "--journal", "j", "--checkpoint", "ck"]
+    done = run(place, *words, "s", "d", expect=3)
+    assert "to go back: blockdiff undo j" in done.stderr
+    assert sorted(os.listdir(place)) == ["d", "j", "s"]
+    report = json.loads(run(place, *words, "-o", "json", "s", "d", expect=3).stdout)
+    assert (report["identical"], report["complete"]) == (False, False)
+    assert report["repair"]["journal"] == "j"
+    monkeypatch.undo()
+    run(place, "undo", "j", expect=0)
+    assert (place / "d").read_bytes() == old
 
 
 def test_journal_where_none_can_be(pair):

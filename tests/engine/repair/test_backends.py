@@ -270,6 +270,20 @@ def test_unreadable_ranges_are_left_alone_unless_asked_for(bad_target, tmp_path)
     assert target.disk.data == wanted
 
 
+def test_only_whole_blocks_are_written_blindly():
+    """What stands beside unreadable bytes in a block would be lost with them."""
+    device = CrashingDevice(Disk(bytes(8192 + 100), Power(), "target"), block_size=4096)
+    for ranges, written in (
+        ([(0, 4096)], 4096),
+        ([(4096, 4196)], 4196),
+        ([(8192, 100)], 100),
+        ([(0, 4000)], 0),
+        ([(512, 3584)], 0),
+        ([(4096, 4100)], 0),
+    ):
+        assert Repair(device, device, [], unreadable=Extents(ranges)).unreadable.total() == written
+
+
 def test_what_can_be_read_again_is_journalled(bad_target, tmp_path, monkeypatch):
     path, target, new, old = bad_target
     inner = session.Repair.run

@@ -11,7 +11,7 @@ import pytest
 import blockdiff
 from blockdiff.engine.repair import identity, layout, place, storage
 from blockdiff.engine.repair.journal import open_journal
-from blockdiff.engine.repair.layout import Entry, Slot
+from blockdiff.engine.repair.layout import NEW_ZERO, Entry, Slot
 from blockdiff.engine.repair.storage import FileStorage
 from blockdiff.engine.repair.undoing import show_journal
 from blockdiff.errors import DeviceBusy, DeviceError, InvalidInput
@@ -152,6 +152,28 @@ def test_no_space_is_told_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(DeviceError, match="No space left"):
         made.reserve(0, 1)
     made.close()
+
+
+def test_a_flush_reaches_the_disk_and_so_does_the_name(tmp_path, monkeypatch):
+    """In this order: what is written, then the name of it; the name at the latest before anything is overwritten."""
+    asked = []
+    for name in ("fdatasync", "fsync"):
+        inner = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda fd, inner=inner: (asked.append(os.readlink(f"/proc/self/fd/{fd}")), inner(fd))
+        )
+    (tmp_path / "d").write_bytes(b"x" * 512)
+    with blockdiff.open_device(tmp_path / "d") as device:
+        made = open_journal(os.fspath(tmp_path / "j"), identity.describe(device))
+    *content, directory = asked
+    assert content
+    assert all(name.startswith(f"{tmp_path}/") for name in content)
+    assert directory == str(tmp_path)
+    for step in (lambda: made.begin({}), lambda: made.add([Entry(0, 512, NEW_ZERO, b"", b"x" * 512)])):
+        asked.clear()
+        step()
+        assert asked == [str(tmp_path / "j")] * 2
+    made.settle()
 
 
 def test_directories_of_journals(tmp_path, monkeypatch):
