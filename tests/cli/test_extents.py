@@ -225,6 +225,31 @@ def test_nothing_is_a_list_too(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("intersect", "late.json", "short.json"), "short.json says nothing of the bytes from 100 on"),
+        (("intersect", "short.json", "long.json"), "short.json says nothing of the bytes from 100 on"),
+        (("intersect", "late.json", "hundred.json"), "ends at 170, past the volume's size, 100"),
+        (("intersect", "hundred.json", "late.json"), "ends at 170, past the volume's size, 100"),
+        (("subtract", "hundred.json", "late.json"), "ends at 170, past the volume's size, 100"),
+    ],
+)
+def test_nothing_is_dropped_because_a_list_is_of_a_smaller_volume(tmp_path, words, message):
+    """A change behind the end of a map would be gone, as if the map had said that nothing is there."""
+    for name, content in {
+        "late": [{"offset": 150, "length": 20, "exists": "true"}],
+        "short": [{"start": 0, "length": 100, "zero": False, "data": True}],
+        "long": [{"start": 0, "length": 200, "zero": False, "data": True}],
+        "hundred": {"block_metadata": [{"byte_offset": 0, "size_bytes": 9}], "volume_capacity_bytes": 100},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    done = within("extents", *words, cwd=tmp_path, expect=2)
+    assert message in done.stderr.replace("\n", " ")
+    done = within("extents", "intersect", "--partial", "long.json", "late.json", "-o", "rbd", cwd=tmp_path, expect=0)
+    assert json.loads(done.stdout) == [{"offset": 150, "length": 20, "exists": "true"}]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
         (("union",), "Missing argument"),
         (("intersect", "a.json"), "needs 2 lists at least"),
         (("union", "-", "-"), "one list only"),

@@ -106,12 +106,31 @@ def test_objects_one_after_another(separator, extents):
 
 
 def test_lines_of_differences_may_end_with_their_report():
-    report = '{"schema_version":1,"command":"verify","identical":false}'
-    found, parser = parse('{"offset":5,"length":1,"class":"size"}\n' + report + "\n")
+    report = '{"schema_version":1,"command":"verify","identical":false,"complete":true,"difference_count":%d}'
+    found, parser = parse('{"offset":5,"length":1,"class":"size"}\n' + report % 1 + "\n")
     assert (found, parser.format) == ([(5, 1, 20)], "blockdiff")
-    assert parse(report)[0] == []
+    assert parse(report % 0)[0] == []
     with pytest.raises(InvalidInput, match="expected the end of the file"):
-        parse(report + '{"offset":5,"length":1}')
+        parse(report % 0 + '{"offset":5,"length":1}')
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        ('{"schema_version":1,"command":"extents stat","lists":[]}', "another command"),
+        ('{"schema_version":1,"command":"copy","complete":true,"difference_count":0}', "another command"),
+        ('{"schema_version":1,"command":"audit","complete":true,"difference_count":0}', "another command"),
+        ('{"schema_version":1,"command":"audit","complete":true,"differences":[]}', "another command"),
+        ('{"schema_version":1,"command":"verify"}', "says nothing of differences"),
+        ('{"schema_version":1,"command":"verify","complete":true}', "says nothing of differences"),
+        ('{"schema_version":1,"command":"verify","difference_count":0}', "says nothing of differences"),
+        ('{"command":"verify","differences":[],"unreadable_bytes":512}', "512 bytes that could not be read"),
+    ],
+)
+def test_other_reports_are_no_empty_list(report, why):
+    """Whoever copies what such a list names would copy nothing."""
+    with pytest.raises(InvalidInput, match=why):
+        parse(report)
 
 
 RBD = """[{"offset":8192,"length":4096,"exists":"true"},{"offset":8388608,"length":4194304,"exists":"false"}]"""

@@ -49,6 +49,7 @@ class Algebra:
         self._given = capacity
         self.context = context or self._said()
         self.left_out: dict[str, int] = {}
+        self._reach = 0  # where what the lists name ends, as far as they were read
         self._check_capacities()
 
     def _said(self) -> str | None:
@@ -88,6 +89,7 @@ class Algebra:
                 raise InvalidInput(f"an extent ends at {batch.end}, past the volume's size, {self.capacity}")
             yield batch
         self._check_capacities()
+        self._check_reach()
 
     def members(self, listed: ExtentList, *, holes: bool = False) -> Iterator[Extents]:
         """What a list names as changed, or as allocated; holes too if they are wanted and are no unchanged ranges."""
@@ -100,6 +102,8 @@ class Algebra:
                 self.left_out[word] = self.left_out.get(word, 0) + dropped
             self._check_gap(listed)
             if len(kept):
+                self._reach = max(self._reach, kept.end)
+                self._check_reach()
                 yield kept
         self._check_gap(listed, ended=True)
 
@@ -114,6 +118,20 @@ class Algebra:
                 f"{listed.name} says nothing of the bytes from {gap} on, and a map of {listed.format} says all: with "
                 "--partial it is taken as a list of what it names"
             )
+
+    def _check_reach(self) -> None:
+        """No list goes past the volume, also where nothing of that comes out."""
+        if self.capacity is not None and self._reach > self.capacity:
+            raise InvalidInput(f"an extent ends at {self._reach}, past the volume's size, {self.capacity}")
+
+    def check_maps(self) -> None:
+        """What lies behind the end of a map is not known, so nothing of another list is dropped by it."""
+        for listed in self.lists:
+            if not self.partial and listed.format in MAPS and listed.end < self._reach:
+                raise InvalidInput(
+                    f"{listed.name} says nothing of the bytes from {listed.end} on, and other lists name some up to "
+                    f"{self._reach}: with --partial it is taken as a list of what it names"
+                )
 
     def _check_capacities(self) -> None:
         """All lists are of one volume, as far as they say."""
@@ -162,7 +180,8 @@ def _union(algebra: Algebra) -> Iterator[Extents]:
 
 
 def _intersect(algebra: Algebra) -> Iterator[Extents]:
-    return coalesce(folded(algebra.sets(), SET_TABLES["intersect"]))
+    yield from coalesce(folded(algebra.sets(), SET_TABLES["intersect"]))
+    algebra.check_maps()
 
 
 def _subtract(algebra: Algebra) -> Iterator[Extents]:

@@ -13,16 +13,18 @@
 enum {
     BD_K_BYTE_OFFSET, BD_K_SIZE_BYTES, BD_K_OFFSET, BD_K_LENGTH, BD_K_START, BD_K_EXISTS, BD_K_PRESENT, BD_K_ZERO,
     BD_K_DATA, BD_K_TYPE, BD_K_DESCRIPTION, BD_K_KIND, BD_K_CLASS, BD_K_RECORD_TYPE, BD_K_CAPACITY, BD_K_METADATA,
-    BD_K_DIFFERENCES, BD_K_VERSION, BD_K_COMMAND, BD_K_COMPLETE, BD_K_FOUND, BD_K_HOLE, BD_K_DIRTY, BD_K_COUNT
+    BD_K_DIFFERENCES, BD_K_VERSION, BD_K_COMMAND, BD_K_COMPLETE, BD_K_FOUND, BD_K_HOLE, BD_K_DIRTY, BD_K_UNREADABLE,
+    BD_K_COUNT
 };
 
 static const char *const BD_KEY_NAMES[BD_K_COUNT] = {
     "byte_offset", "size_bytes", "offset", "length", "start", "exists", "present", "zero", "data", "type",
     "description", "kind", "class", "block_metadata_type", "volume_capacity_bytes", "block_metadata", "differences",
-    "schema_version", "command", "complete", "difference_count", "hole", "dirty"};
+    "schema_version", "command", "complete", "difference_count", "hole", "dirty",
+    "unreadable_bytes"};
 
 static const uint8_t BD_KEY_LENGTHS[BD_K_COUNT] = {11, 10, 6, 6, 5, 6, 7, 4, 4, 4, 11, 4, 5, 19, 21, 14, 11, 14, 7, 8, 16,
-                                                    4, 5};
+                                                    4, 5, 16};
 
 enum {
     BD_T_INT, BD_T_NEGATIVE, BD_T_FLOAT, BD_T_BIG, BD_T_STRING, BD_T_TRUE, BD_T_FALSE, BD_T_NULL, BD_T_ARRAY, BD_T_OBJECT

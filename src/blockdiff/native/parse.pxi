@@ -270,9 +270,15 @@ cdef class ExtentParser(ThinDeltaReader):
         return self.entry_of_list()
 
     cdef int whole_report(self, bd_object *o) except -1:
-        """A report that names only some of the differences is no list of them: what it leaves out would be lost."""
+        """A report that names only some of the differences, or others, is no list of them: they would be lost."""
+        if o.seen >> BD_K_COMMAND & 1 and not bd_text_is(&o.f[BD_K_COMMAND], b"verify"):
+            self.fail("a report of another command than verify, which does not list the differences")
+        if not o.seen >> BD_K_DIFFERENCES & 1 and not (o.seen >> BD_K_FOUND & 1 and o.seen >> BD_K_COMPLETE & 1):
+            self.fail("a report that says nothing of differences")
         if o.seen >> BD_K_COMPLETE & 1 and o.f[BD_K_COMPLETE].token == BD_T_FALSE:
             self.fail("the report is of a run that stopped early: it does not list all differences")
+        if o.seen >> BD_K_UNREADABLE & 1 and self.integer(o, BD_K_UNREADABLE) != 0:
+            self.fail(f"of {o.f[BD_K_UNREADABLE].value} bytes that could not be read the report does not say whether they differ")
         if o.seen >> BD_K_FOUND & 1 and self.integer(o, BD_K_FOUND) != self.count:
             self.fail(f"the report lists {self.count} of {o.f[BD_K_FOUND].value} differences")
         return 0
