@@ -192,6 +192,13 @@ def test_a_list_that_misses_something_is_not_called_correct(key):
             read({**audit, **wrong})
 
 
+@pytest.mark.parametrize("key", ["elapsed_seconds", "later"])
+def test_numbers_that_are_infinite(key):
+    text = text_of({**report([], 1024), key: "here"}).replace(b'"here"', b"-1e400" if key == "later" else b"1e400")
+    with pytest.raises(InvalidInput, match="1e400 is too large"):
+        read(text)
+
+
 def test_a_key_that_is_there_twice_inside():
     text = text_of(report([], 1024)).replace(b'"source": {', b'"source": {"size": 7, ')
     with pytest.raises(InvalidInput, match="the key 'size' appears twice in one object"):

@@ -16,7 +16,7 @@ def parse(data: bytes, what: str) -> Any:
     import json
 
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
     except _RefusedError as error:
         raise InvalidInput(f"{what} is malformed: {error}") from None
     except UnicodeDecodeError as error:
@@ -45,6 +45,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise _RefusedError(f"the key {key!a} is there twice")
             seen.add(key)
     return made
+
+
+def _float(text: str) -> float:
+    """Such as 1e400 would be infinite here, and something else elsewhere."""
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise _RefusedError(f"the number {text[:40]} is too large")
+    return value
 
 
 def _constant(text: str) -> NoReturn:

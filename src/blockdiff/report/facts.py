@@ -153,9 +153,17 @@ def _check_version(name: str, values: Values) -> None:
 def _value(place: str, raw: bytes) -> Any:
     """A JSON value, whose text is JSON: what no page can hold is replaced."""
     try:
-        return clean(json.loads(raw, object_pairs_hook=_object))
+        return clean(json.loads(raw, object_pairs_hook=_object, parse_float=_float))
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or too deep
         raise InvalidInput(f"{place}: {error}") from None
+
+
+def _float(text: str) -> float:
+    """Such as 1e400 would be infinite, which the page's script cannot read."""
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
