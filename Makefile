@@ -21,7 +21,7 @@ BENCH_CI := $(BENCH) --quick
 # What drives the extension; under sanitizers, without the tests that measure memory.
 # Of the backend for Ceph those that work in the process of the tests.
 ASAN_RBD := checksum conformance layout source source_bindings vanishing
-ASAN_TESTS ?= $(wildcard tests/native tests/engine tests/emitters tests/backends/*.py) \
+ASAN_TESTS ?= $(wildcard tests/native tests/engine/*.py tests/engine/manifest tests/emitters tests/backends/*.py) \
 	$(ASAN_RBD:%=tests/backends/rbd/test_%.py) $(wildcard tests/backends/nbd/test_wrong_*.py) \
 	tests/report/test_reading.py tests/report/test_packing.py tests/report/test_fuzz.py
 
