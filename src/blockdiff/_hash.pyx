@@ -58,7 +58,7 @@ cdef class Xxh3:
             raise ValueError("a block has at least a byte")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            out = PyBytes_FromStringAndSize(NULL, (view.len + block - 1) // block * SIZE)
+            out = PyBytes_FromStringAndSize(NULL, (<size_t>view.len // block + (<size_t>view.len % block != 0)) * SIZE)
             to = <unsigned char *>PyBytes_AS_STRING(out)
             with nogil:
                 self.h.function(<const unsigned char *>view.buf, view.len, block, self.h.seed, to)

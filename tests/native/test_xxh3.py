@@ -161,3 +161,10 @@ def test_digests_that_do_not_fit():
             diff_digests(*wrong, 0, BLOCK, BLOCK)
     with pytest.raises(InvalidInput, match="past the end"):
         diff_digests(b"a" * 32, b"b" * 32, bytes(16), 0, BLOCK, BLOCK)
+
+
+@pytest.mark.parametrize("block", [101, 1 << 32, (1 << 63) + 1, (1 << 64) - 1])
+def test_blocks_larger_than_all_that_there_is(block):
+    data = random.Random(5).randbytes(100)
+    assert Xxh3().blocks(data, block) == xxhash.xxh3_128_digest(data)
+    assert Xxh3().blocks(b"", block) == b""

@@ -100,10 +100,11 @@ def test_a_missing_program_is_told_with_its_package(images, monkeypatch):
     assert "debugfs is not installed (package e2fsprogs)" in notes[0]
 
 
-def test_a_program_that_takes_too_long_is_ended(images, monkeypatch, tmp_path):
+@pytest.mark.parametrize("silent", ["", "exec >&-; "])
+def test_a_program_that_takes_too_long_is_ended(images, monkeypatch, tmp_path, silent):
     image, files = images("ext4")
     fake = tmp_path / "debugfs"
-    fake.write_text("#!/bin/sh\nsleep 600\n")
+    fake.write_text(f"#!/bin/sh\n{silent}exec sleep 600\n")
     fake.chmod(0o755)
     monkeypatch.setattr(tool, "_PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setattr(tool.run_tool, "__kwdefaults__", {"seconds": 0.3})

@@ -97,7 +97,10 @@ def _talk(process: subprocess.Popen[bytes], commands: bytes, end: float, name: s
                 data = os.read(process.stdout.fileno(), 1 << 16)
                 total += len(data)
                 if not data:
-                    process.wait(max(0.1, end - time.monotonic()))
+                    try:
+                        process.wait(max(0.1, end - time.monotonic()))
+                    except subprocess.TimeoutExpired:
+                        raise ToolFailed(f"{name} took too long") from None
                     return b"".join(parts)
                 if total > OUTPUT:
                     raise ToolFailed(f"{name} says too much")
