@@ -222,7 +222,7 @@ def test_no_two_write_the_same_file(one, other, place):
     before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
     words = (f"--{one}", "x", f"--{other}", "link/x", *FILES[one], *FILES[other])
     done = within("verify", "a", "b", *words, cwd=place, expect=2)
-    assert f"--{one} and --{other} name the same file, link/x" in " ".join(done.stderr.split())
+    assert f"--{one} and --{other} write the same file, link/x" in " ".join(done.stderr.split())
     assert {path: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
 
 

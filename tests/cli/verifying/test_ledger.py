@@ -218,6 +218,25 @@ def test_over_rbd(ceph, images):
     assert shown(images)["map"].count("!") == 1
 
 
+def test_another_file_with_the_name_of_its_journal_is_left(images):
+    """SQLite would overwrite and remove it: it may be the journal by which a repair is undone."""
+    report(images)
+    spoil(images, 4096)
+    other = images / "L-journal"
+    within("verify", "--repair", "--journal", other, "a", "b", cwd=images, expect=0)
+    undo = other.read_bytes()
+    (images / "link").symlink_to("L")
+    for words in (("verify", "--ledger", "L", "a", "b"), ("ledger", "show", "L"), ("ledger", "show", "link")):
+        done = within(*words, cwd=images, expect=2)
+        assert "L-journal is not of the ledger" in done.stderr
+        assert other.read_bytes() == undo
+    within("undo", other, cwd=images, expect=0)
+    other.write_bytes(b"")
+    assert report(images, expect=1)["difference_count"] == 1
+    done = within("verify", "--ledger", "L", "--receipt", "L-journal", "a", "b", cwd=images, expect=2)
+    assert "--ledger and --receipt write the same file, L-journal" in " ".join(done.stderr.split())
+
+
 @pytest.mark.slow
 @pytest.mark.root
 def test_a_full_disk(images):

@@ -114,9 +114,11 @@ def _refuse_one_file(given: dict[str, Any]) -> None:
         if path is None or path == "-":
             continue
         other = seen.setdefault(os.path.realpath(path), name)
+        if name == "ledger":
+            seen[os.path.realpath(path) + "-journal"] = name  # SQLite's own, which it removes
         if other != name:
             first, second = (option.removesuffix("_file") for option in (other, name))
-            raise click.UsageError(f"--{first} and --{second} name the same file, {path}: each needs one of its own")
+            raise click.UsageError(f"--{first} and --{second} write the same file, {path}: each needs one of its own")
 
 
 def make_aspects(given: dict[str, Any]) -> list[Aspect]:

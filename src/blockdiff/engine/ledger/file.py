@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LOCK_AT = 1 << 62  # a byte that is in no file, and far from those that SQLite locks
 _BUSY_SECONDS = 60
 SYNCHRONOUS = "FULL"  # what is said to be verified survives a loss of power
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # a rollback journal begins so (SQLite's file format, section 3)
+_SECTOR = 512  # bytes; what a loss of power leaves of a journal may be zeroes
 _DAMAGED = "restore it from a copy, or remove it to begin again with nothing verified"
 
 
@@ -64,6 +66,7 @@ def connect(path: str, *, writable: bool) -> sqlite3.Connection:
         found = schema.check_header(os.pread(fd, 100, 0), path)
     finally:
         os.close(fd)  # this would give up SQLite's locks on the file: there are none yet
+    _refuse_other_journal(path)
     with translated(path):
         # also who only looks may have to take back what a killed run left half done
         mode = "rw" if writable or os.access(path, os.W_OK) else "ro"
@@ -77,6 +80,27 @@ def connect(path: str, *, writable: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def journal_of(path: str) -> str:
+    """The file in which SQLite keeps what a transaction may have to take back; at the end it removes it."""
+    return f"{os.path.realpath(path)}-journal"
+
+
+def _refuse_other_journal(path: str) -> None:
+    """InvalidInput where a file of this name is not SQLite's, such as the journal of a repair: it would be lost."""
+    name = journal_of(path)
+    try:
+        with open(name, "rb") as file:
+            begin = file.read(_SECTOR)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InvalidInput(f"cannot open {name}: {os.strerror(error.errno or 0)}") from error
+    if any(begin) and not begin.startswith(_JOURNAL):
+        raise InvalidInput(
+            f"{name} is not of the ledger {path}, whose own file of this name would overwrite it: rename one of them"
+        )
 
 
 def _prepare(connection: sqlite3.Connection, path: str, found: int, *, writable: bool) -> None:
