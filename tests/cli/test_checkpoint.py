@@ -100,6 +100,54 @@ def test_a_copy_that_was_killed(tmp_path, pair, options):
     assert left(tmp_path) == []
 
 
+def until_reading_back(process, path):
+    for _ in range(4000):
+        try:
+            state = json.loads(path.read_bytes().splitlines()[1])
+            if state["stage"] == "verify" and state["reached"] > 2 * MIB:
+                return
+        except (OSError, IndexError):
+            pass
+        assert process.poll() is None
+        time.sleep(0.002)
+    pytest.fail("it was never read back")
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_a_copy_that_was_killed_while_it_was_read_back(tmp_path, pair, tampered):
+    """What was read back is not read again, so nobody may have written there since."""
+    a, b = pair
+    words = ["copy", "--verify", a, b, "--checkpoint", tmp_path / "ck"]
+    process = start(*words, *SLOW)
+    until_reading_back(process, tmp_path / "ck")
+    stop(process, signal.SIGKILL)
+    assert a.read_bytes() == b.read_bytes()
+    status = os.stat(b)
+    if tampered:
+        with b.open("r+b") as file:
+            file.write(b"tampered")
+        os.utime(b, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert "was written to since" in within(*words, expect=2).stderr
+        os.unlink(tmp_path / "ck")
+    value = json.loads(within(*words, "-o", "json", expect=0).stdout)
+    assert (value["identical"], value["warnings"]) == (True, [])
+    assert a.read_bytes() == b.read_bytes()
+    if not tampered:
+        assert value["checkpoint"]["resumed_at"] > 2 * MIB
+        assert value["checkpoint"]["unchanged_by"]["target"] == "size, mtime and ctime"
+
+
+def test_what_a_changed_copy_found_equal_is_not_read_back_and_the_report_says_so(tmp_path, pair):
+    a, b = pair
+    words = ["copy", "--changed", "--verify", a, b, "--checkpoint", tmp_path / "ck"]
+    process = start(*words, *SLOW)
+    until_saved(process, tmp_path / "ck", 2 * MIB)
+    stop(process, signal.SIGKILL)
+    value = json.loads(within(*words, "-o", "json", expect=0).stdout)
+    assert [f"{b}: whether it was written to since cannot be told" in text for text in value["warnings"]] == [True]
+    within("verify", a, b, expect=0)
+
+
 def test_a_digest_that_was_killed(tmp_path, pair):
     a, made = pair[0], tmp_path / "made"
     root = json.loads(blockdiff("digest", a, "--json", expect=0).stdout)["root"]

@@ -189,6 +189,20 @@ def test_block_devices_by_their_count_of_writes(tmp_path, make_loop):
     assert "count of writes" in done.stderr
 
 
+def test_who_writes_to_the_file_of_a_loop_device_is_seen(tmp_path, make_loop):
+    data = contents(7, 8 * MIB)[0]
+    loop = make_loop(8 * MIB)
+    loop.path.write_bytes(data)
+    words = ["verify", write_image(tmp_path / "image", data), loop.path, "--checkpoint", tmp_path / "ck"]
+    within(*words, "--keep-checkpoint", expect=0)
+    unended(tmp_path / "ck")
+    with open(loop.backing, "r+b") as file:
+        file.write(b"changed!")
+    done = within(*words, expect=2)
+    assert "was written to since" in done.stderr
+    assert "mtime of its file" in done.stderr
+
+
 def test_a_loop_device_that_is_another_one(tmp_path, make_loop):
     data = contents(8, 8 * MIB)[0]
     loop = make_loop(8 * MIB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import Any
 
 from blockdiff.backends.opening import printable
@@ -18,6 +19,7 @@ class Evident:
 
     path: str
     is_block: bool
+    writable: bool
     _stat: os.stat_result
 
     def fileno(self) -> int:
@@ -31,7 +33,7 @@ class Evident:
             return block_evidence(self.fileno(), self._stat.st_rdev, path)
         from blockdiff.engine.checkpoint.evidence import file_evidence
 
-        return file_evidence(self._stat, path)
+        return file_evidence(os.fstat(self.fileno()) if self.writable else self._stat, path)
 
 
 def block_evidence(fd: int, rdev: int, path: str) -> dict[str, Any]:
@@ -51,7 +53,19 @@ def block_evidence(fd: int, rdev: int, path: str) -> dict[str, Any]:
         fields = sysfs.read_text(f"{node}/stat").split()
         boot["written"] = "+".join(fields[at] for at in (_WRITTEN, _DISCARDED) if at < len(fields))
     told_by = TOLD_BY if boot.get("written") else ""
-    return {"who": who, "boot": boot, "told_by": told_by}
+    return {"who": who, "content": _backing(disk), "boot": boot, "told_by": told_by}
+
+
+def _backing(disk: str) -> dict[str, Any]:
+    """What the file of a loop device tells: the kernel does not count who writes to that."""
+    from blockdiff.backends import sysfs
+    from blockdiff.engine.checkpoint.evidence import file_content
+
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(sysfs.read_text(f"{disk}/loop/backing_file"))
+        if stat.S_ISREG(status.st_mode):
+            return {f"{key} of its file": value for key, value in file_content(status).items()}
+    return {}
 
 
 def _name(disk: str) -> dict[str, Any]:

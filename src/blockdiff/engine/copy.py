@@ -272,6 +272,7 @@ class Copy:
         proved = sum(run.report.skipped.get(reason, 0) for reason in ("hole", "osd-checksum"))
         if self._kept is not None:
             self.report.extra["checkpoint"] = run.report.extra["checkpoint"]
+            self.report.warnings += [text for text in run.report.warnings if text not in self.report.warnings]
         self.report.extra.update(verified=True, verified_bytes=run.report.bytes_compared + proved)
 
     def _to_read_back(self) -> Iterable[Extents] | None:

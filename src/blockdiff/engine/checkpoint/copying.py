@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blockdiff._fast import Extents
+from blockdiff.engine.checkpoint.job import NOTHING, describe, refuse_other
 from blockdiff.engine.checkpoint.keeper import Keeper
 from blockdiff.engine.checkpoint.keeping import Stage, job_of
 
@@ -50,6 +51,10 @@ class Copying:
         state = checkpoint.begin(self.job)
         self.before: dict[str, Any] = state.extra if state is not None else {}
         self.copied = state is not None and state.stage == READING_BACK
+        self._target, self._verified = target, bool(asked.get("verify"))
+        self._seen: dict[str, Any] = {}
+        if self.copied:
+            self._refuse_written_to()
         self.seconds = sum(part.seconds for part in state.parts) if state is not None else 0.0
         self._began: State | None = state
 
@@ -58,10 +63,24 @@ class Copying:
         """What earlier runs wrote, as far as it is kept."""
         return Extents(self.before.get("written", ()))
 
+    def _refuse_written_to(self) -> None:
+        """While it is read back nobody writes to the target, this run neither."""
+        self._seen = {"target": describe(self._target)}
+        if then := self.before.get("target"):
+            try:
+                refuse_other(self._checkpoint.name, {"target": then}, self._seen)
+            except BaseException:
+                self._checkpoint.close()
+                raise
+
     def stage(self, name: str, extra: Callable[[], dict[str, Any]]) -> Stage:
         """A stage that is a comparison; ``extra`` is kept with it."""
-        settle = None if name == READING_BACK else self._flush
-        return Stage(self._checkpoint, self.job, name, settle=settle, extra=extra)
+        if name == READING_BACK:
+            self._seen = self._seen or {"target": describe(self._target)}
+            return Stage(self._checkpoint, self.job, name, extra=extra, seen=self._seen)
+        # What was found equal is not read back.
+        told = {"target": self.job["target"] | {"told_by": NOTHING}} if self._verified else None
+        return Stage(self._checkpoint, self.job, name, settle=self._flush, extra=extra, seen=told)
 
     def keeper(self, name: str, start: int, extra: Callable[[], dict[str, Any]]) -> Keeper:
         """A stage that is none."""
@@ -71,6 +90,7 @@ class Copying:
         """What is kept while it is read back: the report of the copy."""
         return {
             "written": written,
+            "target": self._seen.get("target"),
             "copied_bytes": report.extra["copied_bytes"],
             "zeroed_bytes": report.extra["zeroed_bytes"],
             "paths": [dict(report.source.bytes_by_path), dict(report.target.bytes_by_path)],

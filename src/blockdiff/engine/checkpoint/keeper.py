@@ -47,7 +47,8 @@ class Keeper:
     """The checkpoint of one comparison, which begins at ``start`` or, as the attribute then says, where it was left.
 
     ``digests``: the plan's batches need not ascend where nothing is read. Before it saves it calls ``settle`` (what was
-    written must be durable by then); ``extra`` gives what the caller wants to be kept, of the same moment.
+    written must be durable by then); ``extra`` gives what the caller wants to be kept, of the same moment. ``seen``:
+    what is known of devices in this stage, where that is not as in the job.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Keeper:
         digests: bool = False,
         settle: Callable[[], None] | None = None,
         extra: Callable[[], dict[str, Any]] | None = None,
+        seen: dict[str, Any] | None = None,
     ) -> None:
         self._checkpoint, self._job, self._stage = checkpoint, job, stage
+        self._seen = job | (seen or {})
         self._before = before = checkpoint.state
         self._here = before if before is not None and before.stage == stage else None
         self.start = start if self._here is None else self._here.reached
@@ -90,7 +93,7 @@ class Keeper:
         self._report, self._measure = report, measure
         if (before := self._before) is not None:
             report.warnings += [text for text in before.warnings if text not in report.warnings]
-            self._doubts = doubts(self._job, before.parts[-1].saved, restarted=before.boot != this_boot())
+            self._doubts = doubts(self._seen, before.parts[-1].saved, restarted=before.boot != this_boot())
             report.warnings += self._doubts
         self._note(self.start)
         self._checkpoint.at_close = self._save_at_last
@@ -243,5 +246,5 @@ class Keeper:
             "resumed_at": self._here.reached if self._here else None,
             **parts_told(self._parts(self._moment.reached)),
             "bytes_not_read_again": self.compared,
-            "unchanged_by": {key: self._job[key]["told_by"] for key in devices},
+            "unchanged_by": {key: self._seen[key]["told_by"] for key in devices},
         }

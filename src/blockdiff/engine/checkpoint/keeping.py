@@ -63,7 +63,7 @@ class Whole:
 class Stage:
     """One comparison of a run that does more: the run has begun the checkpoint with a job of its own.
 
-    ``settle`` and ``extra`` are those of Keeper.
+    ``settle``, ``extra`` and ``seen`` are those of Keeper.
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class Stage:
         *,
         settle: Callable[[], None] | None = None,
         extra: Callable[[], dict[str, Any]] | None = None,
+        seen: dict[str, Any] | None = None,
     ) -> None:
         self._checkpoint, self._job, self._stage = checkpoint, job, stage
-        self._settle, self._extra = settle, extra
+        self._settle, self._extra, self._seen = settle, extra, seen
 
     def keeper(
         self,
@@ -102,6 +103,7 @@ class Stage:
             digests=asked["method"] != "content",
             settle=self._settle,
             extra=self._extra,
+            seen=self._seen,
         )
 
 
