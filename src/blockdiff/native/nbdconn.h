@@ -49,6 +49,7 @@ typedef struct bd_req {
     unsigned char *dest;
     int64_t skip, want;
     int64_t since;                /* when it was sent, ms */
+    uint64_t *answered;           /* of what writes: counts the replies */
 } bd_req;
 
 enum { BD_RX_HEAD, BD_RX_CHUNK, BD_RX_DATA, BD_RX_SKIP, BD_RX_STATUS };
@@ -248,6 +249,8 @@ static void bd_conn_done(bd_conn *c, bd_req *q)
     c->table[q->cookie & ((1 << 20) - 1)] = NULL;
     c->in_flight--;
     c->req = NULL;
+    if (q->answered)
+        __atomic_add_fetch(q->answered, 1, __ATOMIC_SEQ_CST);
     if (q->awaited)
         pthread_cond_broadcast(&c->changed);
     if (q->abandoned)

@@ -21,7 +21,8 @@ typedef struct bd_nbd {
     bd_conn *conns[BD_NBD_CONNS];
     int count;
     int broken;                   /* an errno: no request is taken any more */
-    uint64_t writes, flushed;     /* writes that were sent; those of them that a flush has covered */
+    uint64_t writes, answered;    /* writes that were sent; those of them that have a reply */
+    uint64_t flushed;             /* how many were sent, and all answered, before a flush that succeeded */
     int resumed;
     char why[512];
     char said[256];
@@ -285,7 +286,7 @@ static int bd_token_step(bd_nbd *b, bd_token *t, int ms, volatile int *cancel, i
         }
         if (q->bounce)
             memcpy(q->dest, q->bounce + q->skip, (size_t)q->want);
-        if (q->type == NBD_FLUSH)
+        if (q->type == NBD_FLUSH && q->want)
             __atomic_store_n(&b->flushed, (uint64_t)q->skip, __ATOMIC_SEQ_CST);
         bd_req_free(q);
         t->parts[i] = NULL;
@@ -323,8 +324,10 @@ static void *bd_token_send(bd_nbd *b, bd_token *t, int rc, int *err)
         rc = -b->broken;
     for (int i = 0; i < t->count && rc == 0; i++) {
         int type = t->parts[i]->type;
-        if (type == NBD_WRITE || type == NBD_WRITE_ZEROES || type == NBD_TRIM)
+        if (type == NBD_WRITE || type == NBD_WRITE_ZEROES || type == NBD_TRIM) {
             __atomic_add_fetch(&b->writes, 1, __ATOMIC_SEQ_CST);
+            t->parts[i]->answered = &b->answered;
+        }
         rc = bd_nbd_put(b, t->parts[i]);
         if (rc == -ECONNRESET && !b->broken) { /* all are gone: whoever waits makes a new one */
             t->parts[i]->conn = b->conns[b->count - 1];
@@ -504,8 +507,11 @@ static void *bd_nbd_flush(bd_nbd *b, int *err)
         return NULL;
     }
     bd_req *q = bd_token_add(t, NBD_FLUSH, 0, 0, 0, NULL);
-    if (q)
-        q->skip = (int64_t)__atomic_load_n(&b->writes, __ATOMIC_SEQ_CST); /* all that was confirmed before */
+    if (q) { /* a flush covers what was answered before it; while another write is under way, it is not known which */
+        uint64_t answered = __atomic_load_n(&b->answered, __ATOMIC_SEQ_CST);
+        q->skip = (int64_t)__atomic_load_n(&b->writes, __ATOMIC_SEQ_CST);
+        q->want = (uint64_t)q->skip == answered;
+    }
     return bd_token_send(b, t, q ? 0 : -ENOMEM, err);
 }
 

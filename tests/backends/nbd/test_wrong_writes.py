@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import threading
 
 import pytest
 
@@ -29,6 +30,30 @@ def test_a_drop_after_writes_is_no_matter_of_luck(serve):
         server.drop_all()
         assert read(device, 0, 512) == b"x" * 512
         device.pwrite(b"y" * 512, 512)
+
+
+def test_a_flush_beside_a_write_does_not_cover_it(serve):
+    """Only what was confirmed before a flush is on stable storage by it."""
+    server = serve(CONTENT, flags=0b1000101)
+    held, arrived = [], threading.Event()
+
+    def hold(connection, q):
+        held.append((connection, q))
+        arrived.set()
+
+    server.on[wire.WRITE] = hold
+    with opened(server, writable=True) as device:
+        writing = threading.Thread(target=device.pwrite, args=(b"x" * 512, 0))
+        writing.start()
+        assert arrived.wait(10)
+        device.flush()
+        connection, q = held.pop()
+        connection.simple(q)
+        writing.join()
+        server.on.clear()
+        server.drop_all()
+        with pytest.raises(DeviceError, match="since the last flush may be lost"):
+            read(device, 0, 512)
 
 
 def test_a_copy_that_loses_its_target(serve):
