@@ -69,6 +69,7 @@ REFUSED = {
     ("confidence", "ledger"),
     ("checkpoint", "ledger"),
     ("ledger", "window"),
+    ("first", "ledger"),
     ("first", "recheck"),
     ("first", "repair"),
     ("first", "plan"),

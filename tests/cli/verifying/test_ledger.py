@@ -108,6 +108,7 @@ def test_a_budget_and_a_repair(images):
         (["--ledger", "L", "--budget", "0s"], "neither a time"),
         (["--ledger", "L", "--sample", "1%"], "do not go together"),
         (["--ledger", "L", "--budget", "1s", "--first"], "do not go together"),
+        (["--ledger", "L", "--first"], "do not go together"),
         (["--ledger", "L", "--offset", "4K"], "whole volumes"),
         (["--ledger", "."], "no regular file"),
         (["--ledger", "a"], "no coverage ledger"),

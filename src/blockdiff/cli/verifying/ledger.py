@@ -59,8 +59,8 @@ class Ledgered(Aspect):
                 raise click.UsageError(f"{self.option} and {other.option} do not go together")
             if getattr(other, "dry_run", False):
                 raise click.UsageError(f"--dry-run and {self.option} do not go together: nothing is compared")
-        if job.comparing.get("first") and self.budget:
-            raise click.UsageError("--budget and --first do not go together")
+        if job.comparing.get("first"):
+            raise click.UsageError(f"{self.option} and --first do not go together: the run would not be what it says")
         if len(job.names) > 2:
             raise click.UsageError("--ledger and a chain of diffs do not go together: it is another volume each time")
         self.session.plan(job.source, job.target, job.comparing)
