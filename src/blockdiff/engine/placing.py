@@ -19,6 +19,9 @@ def check_place(path: str, *, replace: bool = False) -> None:
         raise InvalidInput(f"{path} exists already, and is not overwritten")
     if there is not None and not stat.S_ISREG(there):
         raise InvalidInput(f"{path} is no regular file, and is not replaced")
+    if not os.path.basename(path):  # empty, or with a slash at its end
+        why = f"there is no directory {path}" if path else "the name of a file is needed"
+        raise InvalidInput(f"cannot write '{path}': {why}")
     directory = _directory(path)
     if not os.path.isdir(directory):
         raise InvalidInput(f"cannot write {path}: there is no directory {directory}")

@@ -304,7 +304,14 @@ def test_an_empty_file_is_taken(place):
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("no/m.prom", "there is no directory"), (".", "no regular file"), ("-", "name a file")]
+    ("name", "why"),
+    [
+        ("no/m.prom", "there is no directory"),
+        ("new/", "there is no directory new/"),
+        ("", "the name of a file is needed"),
+        (".", "no regular file"),
+        ("-", "name a file"),
+    ],
 )
 def test_refused_before_anything_is_read(name, why, place):
     assert why in run(place, "a", "b", name=name, expect=2).stderr

@@ -182,11 +182,13 @@ def test_a_receipt_is_replaced_when_asked_for(place):
         (("--replace-receipt",), "--replace-receipt is about a receipt"),
         (("--receipt", "-"), "name a file"),
         (("--receipt", "no/r.json"), "there is no directory"),
+        (("--receipt", "new/"), "there is no directory new/"),
+        (("--receipt", ""), "the name of a file is needed"),
         (("--receipt", "r.json", "--sign", "no"), "cannot read the key in no"),
         (("--receipt", "r.json", "--sign", "k.pub"), "is a public key"),
         (("--receipt", "r.json", "--sign", "a"), "is no private key"),
     ],
-    ids=["sign", "replace", "stdout", "directory", "no key", "public key", "image"],
+    ids=["sign", "replace", "stdout", "directory", "new directory", "no name", "no key", "public key", "image"],
 )
 def test_refused_before_anything_is_read(words, why, place):
     done = run(place, "a", "b", *words, expect=2)
