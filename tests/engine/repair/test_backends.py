@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import subprocess
 
 import pytest
@@ -88,6 +89,26 @@ def test_block_device_that_is_in_use_or_holds_the_journal(make_loop, source, tmp
     finally:
         unmount(place)
     assert not (tmp_path / "j").exists()
+
+
+def test_undo_with_a_journal_on_the_device_itself_is_refused(make_loop, source, tmp_path):
+    disk, place = make_loop(8 * MIB), tmp_path / "mnt"
+    place.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", "-F", disk.path], check=True)
+    new = bytearray(disk.path.read_bytes())
+    new[-1] ^= 1
+    blockdiff.repair(source(new), disk.path, journal=tmp_path / "j")
+    subprocess.run(["mount", disk.path, place], check=True)
+    try:
+        shutil.copy(tmp_path / "j", place)
+        with pytest.raises(InvalidInput, match=r"is on .* itself"):
+            blockdiff.undo(place / "j", force=True)
+        with pytest.raises(DeviceBusy, match="is mounted on"):
+            blockdiff.undo(tmp_path / "j")
+    finally:
+        unmount(place)
+    blockdiff.undo(tmp_path / "j", force=True)
+    assert disk.path.read_bytes()[-1] == new[-1] ^ 1
 
 
 def test_loop_device_of_the_source_is_refused(make_loop, tmp_path):

@@ -145,7 +145,7 @@ class Checkpoint:
 
     def _refuse_replaced(self) -> None:
         """FileExistsError where another file has one of the names by now, such as an output of this very run."""
-        if os.path.lexists(self.path) and not (self._lock >= 0 and _is_still(self._lock, self.path)):
+        if os.path.exists(self.path) and not (self._lock >= 0 and _is_still(self._lock, self.path)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         try:
             self._refuse_other_part()

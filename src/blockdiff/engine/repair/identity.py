@@ -65,7 +65,7 @@ def refuse_on_device(directory: str, device: Any) -> None:
     status = os.fstat(device.fileno())
     wanted = ("block", status.st_rdev) if getattr(device, "is_block", False) else (status.st_dev, status.st_ino)
     if wanted in _below([os.stat(directory).st_dev]):
-        raise InvalidInput(f"{directory} is on {device.url} itself: a journal there would be overwritten with it")
+        raise InvalidInput(f"{directory} is on {device.url} itself: a journal there is overwritten with it")
 
 
 def _below(numbers: Iterable[int]) -> set[tuple[str | int, int]]:

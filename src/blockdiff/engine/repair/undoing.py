@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockdiff.engine.registry import open_device
 from blockdiff.engine.repair.contents import Contents, is_stub
-from blockdiff.engine.repair.identity import describe, differences
+from blockdiff.engine.repair.identity import describe, differences, refuse_on_device
 from blockdiff.engine.repair.journal import Journal
 from blockdiff.engine.repair.layout import NEW_ZERO, OLD_HOLE, OLD_UNKNOWN, OLD_ZERO
 from blockdiff.engine.repair.place import hold
@@ -81,6 +81,7 @@ def undo_journal(
         assert journal.contents is not None
         device = _device(stack, journal.contents, target, force=force)
         _refuse_other(journal, describe(device), force=force)
+        refuse_on_device(os.path.dirname(os.path.realpath(storage.name)), device)
         hold(device, force=force)
         undo = Undo(journal, device, force=force, progress=progress)
         if plan:
