@@ -171,6 +171,16 @@ def test_behind_the_end_of_the_file(tmp_path):
         check(path)
 
 
+def test_an_image_that_grew_before_it_was_locked(tmp_path):
+    """Behind the size of before there would be zeroes."""
+    path = qcow2.create(tmp_path / "a.qcow2", "1M")
+    layers = open_layers(str(path), "qcow2")
+    assert direct.open_direct(layers) is not None
+    run("qemu-img", "resize", "-q", path, "2M")
+    assert direct.open_direct(layers) is None
+    close_layers(layers)
+
+
 def test_tables_that_are_forgotten_are_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(direct, "_CACHE", 1024)
     path = qcow2.create(tmp_path / "a.qcow2", "2M", options=["cluster_size=512"])

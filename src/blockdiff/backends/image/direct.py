@@ -12,7 +12,7 @@ import threading
 from array import array
 from typing import TYPE_CHECKING
 
-from blockdiff.backends.image.qcow2 import header_words
+from blockdiff.backends.image.qcow2 import header_words, parse_header
 from blockdiff.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Table:
     def __init__(self, layer: Layer) -> None:
         assert layer.header is not None
         words = header_words(layer.read, layer.url)
+        if parse_header(layer.read, layer.url) != layer.header:
+            raise InvalidInput(f"{layer.url} was written to while it was opened")
         self.layer, self.size, self.version = layer, layer.header.size, layer.header.version
         self.cluster = layer.header.cluster
         self.per_table = self.cluster // 8
