@@ -147,7 +147,7 @@ def test_an_entry_that_is_not_plain_is_left_to_qemu(tmp_path, name):
         assert not is_plain(image)
 
 
-@pytest.mark.parametrize("what", ["backing", "snapshot", "dirty", "corrupt", "unknown"])
+@pytest.mark.parametrize("what", ["backing", "snapshot", "dirty", "corrupt", "unknown", "elsewhere"])
 def test_an_image_that_is_not_plain_is_left_to_qemu(tmp_path, what):
     image = qcow2.create(tmp_path / "a.qcow2", 3 * MIB)
     qcow2.write(image, (0, MIB, 1))
@@ -158,9 +158,9 @@ def test_an_image_that_is_not_plain_is_left_to_qemu(tmp_path, what):
         image = tmp_path / "b.qcow2"
     else:
         with image.open("r+b") as file:
-            file.seek(79)
-            file.write(bytes([{"dirty": 1, "corrupt": 2, "unknown": 128}[what]]))
-    if what == "unknown":
+            file.seek(95 if what == "elsewhere" else 79)  # the data file's bit is lost, that it is raw is not
+            file.write(bytes([{"dirty": 1, "corrupt": 2, "unknown": 128, "elsewhere": 2}[what]]))
+    if what in ("unknown", "elsewhere"):
         with pytest.raises(DeviceError):
             open_device(image)
     else:

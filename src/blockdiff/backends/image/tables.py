@@ -20,7 +20,8 @@ _SMALLEST = 4096  # bytes of a cluster: of smaller ones there are too many table
 _MAX_TABLES = 64 << 20  # bytes of them that are read: 512 GiB of a disk with clusters of 64 KiB
 _MAX_L1 = 1 << 20  # bytes of the table that names them: a broken header says anything
 _MAX_PLACES = 1 << 19  # 12 MiB of memory
-_FEATURES = struct.Struct(">Q")
+_FEATURES = struct.Struct(">QQQ")  # incompatible, compatible, autoclear
+_BITMAPS = 1  # of autoclear
 _SECTOR = 512
 
 
@@ -59,8 +60,11 @@ def _is_plain(layer: Layer) -> bool:
         return False
     if header.version < 3:
         return True
-    incompatible = layer.read(72, _FEATURES.size)
-    return len(incompatible) == _FEATURES.size and _FEATURES.unpack(incompatible) == (0,)
+    features = layer.read(72, _FEATURES.size)
+    if len(features) != _FEATURES.size:
+        return False
+    incompatible, _, autoclear = _FEATURES.unpack(features)
+    return not incompatible and not autoclear & ~_BITMAPS  # one that says that its data is elsewhere is not whole
 
 
 def _add(places: Places, layer: Layer, entry: int, file_size: int) -> bool:
