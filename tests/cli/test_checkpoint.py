@@ -296,6 +296,25 @@ def test_outputs_of_the_run_that_have_its_names_are_left_alone(tmp_path, pair, n
     assert pair[1].read_bytes() == old
 
 
+def test_what_is_saved_is_on_stable_storage_in_this_order(tmp_path, pair, monkeypatch):
+    done = []
+    for name in ("fdatasync", "fsync", "rename"):
+        inner = getattr(os, name)
+
+        def spy(what, *more, name=name, inner=inner):
+            done.append((name, what if more else os.readlink(f"/proc/self/fd/{what}")))
+            return inner(what, *more)
+
+        monkeypatch.setattr(os, name, spy)
+    within("verify", *pair, "--checkpoint", tmp_path / "ck", "--checkpoint-every", 0, "--keep-checkpoint", expect=1)
+    part = str(tmp_path / "ck.part")
+    saved = [at for at, what in enumerate(done) if what == ("rename", part)]
+    assert len(saved) > 1
+    for at in saved:
+        assert (done[at - 1], done[at + 1]) == (("fsync", part), ("fsync", str(tmp_path)))
+    assert done[saved[1] - 2] == ("fdatasync", str(tmp_path / "ck.data"))
+
+
 def test_one_that_cannot_be_made_is_told_at_once(tmp_path, pair):
     done = within("verify", *pair, "--checkpoint", tmp_path / "no" / "ck", expect=2)
     assert "cannot make the checkpoint" in done.stderr
