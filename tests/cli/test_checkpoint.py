@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from blockdiff.engine.checkpoint import boot
 from tests.fixtures.checkpoints import essence
 from tests.fixtures.cli import COMMAND, blockdiff, finish, report, start, within
 from tests.fixtures.images import write_image
@@ -294,6 +295,16 @@ def test_outputs_of_the_run_that_have_its_names_are_left_alone(tmp_path, pair, n
     if done.returncode == 0:
         within("undo", out, expect=0)
     assert pair[1].read_bytes() == old
+
+
+def test_after_a_restart_one_that_is_kept_is_not_told_again(tmp_path, pair, monkeypatch):
+    """A crash may have left new data under an old mtime."""
+    words = ["verify", *pair, "--checkpoint", tmp_path / "kept", "--keep-checkpoint"]
+    within(*words, expect=1)
+    within(*words, expect=1)
+    (tmp_path / "boot").write_text("another")
+    monkeypatch.setattr(boot, "_BOOT", tmp_path / "boot")
+    assert "is not known for sure" in within(*words, expect=2).stderr
 
 
 def test_what_is_saved_is_on_stable_storage_in_this_order(tmp_path, pair, monkeypatch):
