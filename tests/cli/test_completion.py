@@ -22,7 +22,7 @@ def completions(*words):
     ("words", "answer"),
     [
         pytest.param(["ver"], "plain,verify", id="command"),
-        pytest.param(["verify", "--keep"], "plain,--keep-going", id="option"),
+        pytest.param(["verify", "--keep-g"], "plain,--keep-going", id="option"),
         pytest.param(["verify", "--read", "dir"], "plain,direct", id="choice"),
         pytest.param(["verify", "disk"], "file,disk", id="first device"),
         pytest.param(["copy", "disk.img", "rep"], "file,rep", id="second device"),
