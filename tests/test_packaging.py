@@ -1,5 +1,6 @@
 """What is shipped: an sdist that builds, and a wheel that holds the package and nothing else."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -26,7 +27,12 @@ def build(what, source, target):
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
-    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+    """Of a copy of the tree: two processes of tests cannot build in one."""
+    copy = tmp_path_factory.mktemp("tree") / "blockdiff"
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "site", "*.egg-info"), symlinks=True
+    )
+    return build("sdist", copy, tmp_path_factory.mktemp("sdist"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,8 @@ def test_sdist_holds_every_source(unpacked):
 
 
 def test_sdist_holds_nothing_built(unpacked):
-    assert [str(path) for path in unpacked.rglob("*") if path.suffix in {".so", ".c", ".o", ".pyc"}] == []
+    built = [str(path) for path in unpacked.rglob("*") if path.suffix in {".so", ".c", ".o", ".pyc"}]
+    assert [path for path in built if "/native/xxh3_" not in path] == []  # these are written by hand
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tests.fixtures.schemas import obeys
 
 MIB = 1 << 20
 SIZE = 12 * MIB + 777
-SLOW = ["--rate", "8M", "--checkpoint-every", "0"]
+SLOW = ["--rate", "3M", "--checkpoint-every", "0"]
 
 
 @pytest.fixture
