@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from abc import ABC, abstractmethod
 from typing import Any
 
 from blockdiff.backends.opening import printable
@@ -14,7 +15,7 @@ _NAMES = ("dm/uuid", "md/uuid", "wwid", "device/wwid", "serial", "device/serial"
 _WRITTEN, _DISCARDED = 6, 13  # fields of ``stat``: sectors, docs/admin-guide/iostats.rst of Linux
 
 
-class Evident:
+class Evident(ABC):
     """What a file or block device tells for checkpoints."""
 
     path: str
@@ -22,9 +23,9 @@ class Evident:
     writable: bool
     _stat: os.stat_result
 
+    @abstractmethod
     def fileno(self) -> int:
         """The descriptor."""
-        raise NotImplementedError
 
     def evidence(self) -> dict[str, Any]:
         """What tells the file or device, and its content, from others; ``describe`` explains it."""

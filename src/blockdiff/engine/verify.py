@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from blockdiff.engine.report import VerifyReport
 
 SIZE_POLICIES = ("strict", "min")
-_IGNORE = "ignore"  # the caller deals with what is beyond the common part
+IGNORE = "ignore"  # the caller deals with what is beyond the common part
 
 
 class Verification:
@@ -62,7 +62,7 @@ class Verification:
         watchers: Sequence[Watcher] = (),
         checkpoint: Keeping | None = None,
     ) -> None:
-        if size not in (*SIZE_POLICIES, _IGNORE):
+        if size not in (*SIZE_POLICIES, IGNORE):
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
         self._options = options or ReadOptions()
         self._source, self._target, self._first, self._size = source, target, first, size
@@ -146,18 +146,20 @@ class Verification:
         report.identical = report.complete and not report.difference_count and not len(report.unreadable)
 
     def _size_difference(self) -> Iterator[Extents]:
-        small, large = sorted((self._source.size, self._target.size))
-        if small == large or self._size == _IGNORE:
-            return
-        if self._size == "min":
-            self.report.warnings.append(
-                f"the sizes differ ({self._source.size} and {self._target.size} bytes): "
-                "only the common part was compared"
-            )
-            return
-        tail = Extents([(small, large - small, Kind.SIZE)])
-        self.report.count(tail)
-        yield tail
+        for tail in beyond(self._source.size, self._target.size, self._size, self.report.warnings):
+            self.report.count(tail)
+            yield tail
+
+
+def beyond(source: int, target: int, policy: str, warnings: list[str]) -> Iterator[Extents]:
+    """What only the longer of two sides of these sizes has, where the size policy calls that a difference."""
+    small, large = sorted((source, target))
+    if small == large or policy == IGNORE:
+        return
+    if policy == "min":
+        warnings.append(f"the sizes differ ({source} and {target} bytes): only the common part was compared")
+        return
+    yield Extents([(small, large - small, Kind.SIZE)])
 
 
 class Outlook:

@@ -12,7 +12,7 @@ from blockdiff.engine.manifest.manifests import ManifestRun, refuse_other_kind, 
 from blockdiff.engine.manifest.run import DigestRun
 from blockdiff.engine.options import ReadOptions
 from blockdiff.engine.report import Side, VerifyReport
-from blockdiff.engine.verify import SIZE_POLICIES, in_use
+from blockdiff.engine.verify import IGNORE, SIZE_POLICIES, beyond, in_use
 from blockdiff.errors import InvalidInput, UnsupportedOperation
 from blockdiff.extent import Kind
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from blockdiff.engine.progress import Progress
 
 METHOD = "manifest"
-_IGNORE = "ignore"  # the caller deals with what is beyond the common part
 _PART = "part-of-block"
 _STEP = 4096  # digests that are compared at a time
 
@@ -56,7 +55,7 @@ class ManifestVerification:
         watchers: Sequence[Watcher] = (),
         **refused: Any,
     ) -> None:
-        if size not in (*SIZE_POLICIES, _IGNORE):
+        if size not in (*SIZE_POLICIES, IGNORE):
             raise InvalidInput(f"unknown size policy {size!r}: known are {', '.join(SIZE_POLICIES)}")
         _refuse(method, strict=strict, **refused)
         manifests = [side for side in (source, target) if isinstance(side, Manifest)]
@@ -145,7 +144,8 @@ class ManifestVerification:
         report, stopped = self.report, False
         joiner = Aligner(1)
         try:
-            for found in chain(self._joined(joiner), self._beyond()):
+            tail = beyond(self._source.size, self._target.size, self._size, self.report.warnings)
+            for found in chain(self._joined(joiner), tail):
                 if self._first:
                     report.recount(found[:1])
                     stopped = True
@@ -221,19 +221,6 @@ class ManifestVerification:
             "they count as different"
         )
         return Extents([(at, end - at, Kind.DIFF_DATA)])
-
-    def _beyond(self) -> Iterator[Extents]:
-        """What only one side has."""
-        small, large = sorted((self._source.size, self._target.size))
-        if small == large or self._size == _IGNORE:
-            return
-        if self._size == "min":
-            self.report.warnings.append(
-                f"the sizes differ ({self._source.size} and {self._target.size} bytes): "
-                "only the common part was compared"
-            )
-            return
-        yield Extents([(small, large - small, Kind.SIZE)])
 
     def _book(self) -> None:
         """What was read, and what was left out for which reason."""
