@@ -67,8 +67,10 @@ def encode(state: State) -> bytes:
 def decode(data: bytes, name: str) -> State:
     """The state in a file's content. InvalidInput: it is none, of another version, or damaged."""
     if not data.startswith(MAGIC):
-        what = "is empty" if not data else "is not a checkpoint of blockdiff"
-        raise InvalidInput(f"{name} {what}, and was left as it is: name another file, or remove it ({remove(name)})")
+        # what is something else may be a disk: only of an empty file anything is said about removing it
+        what = "is not a checkpoint of blockdiff" if data else "is empty"
+        advice = "name another file" if data else f"name another file, or remove it ({remove(name)})"
+        raise InvalidInput(f"{name} {what}, and was left as it is: {advice}")
     head, _, rest = data.partition(b"\n")
     version = head.removeprefix(MAGIC)
     text, sums = data[: -len(_SUMS)], data[-len(_SUMS) :]
