@@ -12,6 +12,7 @@ from blockdiff.errors import DeviceError, InvalidInput, UnsupportedOperation
 from blockdiff.record import BlockMetadataType
 from blockdiff.testing import FaultDevice
 from tests import oracle
+from tests.fixtures.descriptors import descriptors, opened_since
 from tests.fixtures.images import random_pair, write_image, zero_ranges
 from tests.fixtures.inprocess import READS, changed_bytes, memory
 
@@ -187,14 +188,13 @@ def test_trouble_ends_the_list():
 
 
 def test_leaving_early_closes_the_devices(tmp_path):
-    import os
 
     a, b = write_image(tmp_path / "a", b"A" * 9 * MIB), write_image(tmp_path / "b", b"B" * 9 * MIB)
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     records = blockdiff.diff(a, b)
     next(records)
     records.close()
-    assert os.listdir("/proc/self/fd") == before
+    assert not opened_since(before)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,13 +1,13 @@
 """Which streams follow each other."""
 
 import io
-import os
 
 import pytest
 
 from blockdiff.errors import DeviceError, InvalidInput
 from blockdiff.exportdiff import chain as chain_module
 from blockdiff.exportdiff.chain import Chain
+from tests.fixtures.descriptors import descriptors, opened_since
 from tests.fixtures.exportdiff import Spec, image, v1
 
 FULL, NEXT, LAST = Spec(9, ((0, b"abc"),), None, "s1"), Spec(9, (), "s1", "s2"), Spec(5, ((0, 1),), "s2", "s3")
@@ -52,10 +52,10 @@ def test_what_does_not_follow(files, specs, what):
 def test_a_broken_file_is_refused_and_all_are_closed(files, tmp_path):
     names = files([FULL, NEXT])
     (tmp_path / "d1").write_bytes(v1(NEXT)[:-1])
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with pytest.raises(InvalidInput, match="d1: byte"):
         Chain(names)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not opened_since(before)
 
 
 def test_files_that_are_none(tmp_path):

@@ -11,6 +11,7 @@ from blockdiff.engine.registry import is_source, open_device, open_source
 from blockdiff.errors import DeviceError, InvalidInput, UnsupportedOperation
 from tests.fixtures import qcow2
 from tests.fixtures.cli import blockdiff as command
+from tests.fixtures.descriptors import descriptors, opened_since
 from tests.fixtures.nbd import run, until
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -143,7 +144,7 @@ def test_a_change_meanwhile_is_an_error(image):
 
 
 def test_nothing_is_left_open(image):
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     source = None
     for _ in range(3):
         source, pair = open_source(None, f"{image}?bitmap=b, ü")
@@ -154,4 +155,4 @@ def test_nothing_is_left_open(image):
         with open_device(image):
             pass
     del source
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not opened_since(before)

@@ -13,6 +13,7 @@ import pytest
 from blockdiff.backends.image.layer import close_layers, node_of, open_layers
 from blockdiff.backends.image.server import ImageServer
 from blockdiff.errors import BackendUnavailable
+from tests.fixtures.descriptors import descriptors, opened_since
 from tests.fixtures.nbd import alive, run, until
 
 PROGRAM = """
@@ -58,7 +59,7 @@ def test_it_answers_and_ends(layers, tmp_path, monkeypatch):
     place = tmp_path / ("long" * 40)
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     server = start(layers)
     assert list(place.iterdir()) == []
     assert greeting(server) == b"NBDMAGICIHAVEOPT"
@@ -67,7 +68,7 @@ def test_it_answers_and_ends(layers, tmp_path, monkeypatch):
     assert not alive(pid)
     server.stop()
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not opened_since(before)
 
 
 def test_many_connect_at_once(layers):

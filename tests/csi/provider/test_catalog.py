@@ -9,6 +9,7 @@ import pytest
 
 from blockdiff.csi.provider.catalog import parse_source, parse_sources
 from blockdiff.errors import BackendUnavailable, DeviceError, InvalidInput, SnapshotNotFound
+from tests.fixtures.descriptors import descriptors, opened_since
 from tests.fixtures.provider import allocated, provider, refused, serving
 
 
@@ -73,11 +74,11 @@ def test_nothing_else_is(tree, name):
 
 def test_no_descriptor_is_left(tree):
     source = parse_source(f"dir:{tree}")[1]
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for name in ("a", "vm", "../secret", "x"):
         with contextlib.suppress(SnapshotNotFound):
             source.open(name).close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not opened_since(before)
 
 
 @contextlib.contextmanager

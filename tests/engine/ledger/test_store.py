@@ -13,6 +13,7 @@ from blockdiff.engine.ledger import file, schema
 from blockdiff.engine.ledger.schema import CHANGED, DIFFERENT, EQUAL, KNOWN
 from blockdiff.engine.ledger.store import LEAST_UNIT, MOST_UNITS, Ledger, Volume, unit_of
 from blockdiff.errors import DeviceBusy, InvalidInput, OutputError
+from tests.fixtures.descriptors import descriptors, opened_since
 
 UNIT = 65536
 VOLUME = Volume("a", "file/1", 20 * UNIT + 5, "b", "file/2", 20 * UNIT + 9, UNIT, 1)
@@ -236,7 +237,7 @@ def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
 
 
 def test_no_descriptor_is_left(path, tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(3):
         Ledger.take(path).close()
         Ledger.read(path).close()
@@ -244,4 +245,4 @@ def test_no_descriptor_is_left(path, tmp_path):
     for open_it in (Ledger.take, Ledger.read):
         with pytest.raises(InvalidInput):
             open_it(path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not opened_since(before)
