@@ -81,7 +81,7 @@ build: $(VENV)/.native $(VENV)/.test ## sdist and wheel in dist/
 
 clean: ## remove all that make made
 	rm -rf .venv* build dist site .hypothesis .benchmarks .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
-	rm -f src/blockdiff/_fast.c src/blockdiff/_rbd.c src/blockdiff/_nbd.c src/blockdiff/_fast.html src/blockdiff/*.so
+	rm -f src/blockdiff/_fast.c src/blockdiff/_rbd.c src/blockdiff/_nbd.c src/blockdiff/_hash.c src/blockdiff/_fast.html src/blockdiff/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- what the targets stand on; a stamp file says that a step is done ----
