@@ -121,9 +121,8 @@ class Store:
         target = self.made("replica", size, lambda path: write(path, contents(a)))
         return Pair(source, target, Truth(size, ranges), size)
 
-    def sparse(self, size: int, data: int) -> Pair:
-        """Mostly holes: ``data`` bytes in pieces of 1 MiB, equal on both sides."""
-        piece = 1 << 20
+    def sparse(self, size: int, data: int, piece: int = 1 << 20) -> Pair:
+        """Mostly holes: ``data`` bytes in pieces, equal on both sides."""
 
         def make(path: str) -> None:
             rng = random.Random(5)
@@ -133,7 +132,7 @@ class Store:
                     os.pwrite(file.fileno(), rng.randbytes(piece), slot * piece)
                 os.fsync(file.fileno())
 
-        tag = f"{data >> 20}"
+        tag = f"{data >> 20}-{piece >> 10}"
         return Pair(self.made(f"sparse-a{tag}", size, make), self.made(f"sparse-b{tag}", size, make), Truth(size), data)
 
     def zeroes(self, size: int) -> Pair:

@@ -83,14 +83,19 @@ RBD_PIPE = "rbd export-diff, import-diff"
 IMAGE_FULL = "qcow2: verify two full images, hot"
 IMAGE_RAW = "qcow2: verify a full image and a raw disk, hot"
 IMAGE_SPARSE = "qcow2: verify two sparse images, hot"
+IMAGE_SPARSE_COLD = "qcow2: verify two sparse images, cold"
+IMAGE_SCATTERED = "qcow2: verify two sparse images, data in single clusters, hot"
+IMAGE_SCATTERED_COLD = "qcow2: verify two sparse images, data in single clusters, cold"
 IMAGE_CHAIN = "qcow2: what an overlay changed, hot"
-IMAGE = (IMAGE_FULL, IMAGE_RAW, IMAGE_SPARSE, IMAGE_CHAIN)
+IMAGE_SPARSES = (IMAGE_SPARSE, IMAGE_SPARSE_COLD, IMAGE_SCATTERED, IMAGE_SCATTERED_COLD)
+IMAGE = (IMAGE_FULL, IMAGE_RAW, *IMAGE_SPARSES, IMAGE_CHAIN)
 NBD_FULL = "nbd: verify two full exports, hot"
 NBD_SPARSE = "nbd: verify two sparse exports, hot"
+NBD_SCATTERED = "nbd: verify two sparse exports, data in pieces of 64 KiB, hot"
 NBD_READ = "nbd: read a full export, hot"
 NBD_MAP = "nbd: the extents of a dirty bitmap as JSON"
 NBD_COLLECT = "nbd: the same, the library call only"
-NBD = (NBD_FULL, NBD_SPARSE, NBD_READ, NBD_MAP, NBD_COLLECT)
+NBD = (NBD_FULL, NBD_SPARSE, NBD_SCATTERED, NBD_READ, NBD_MAP, NBD_COLLECT)
 NBD_QEMU, NBD_COPY, NBD_INFO = "qemu-img compare nbd:", "nbdcopy to null:", "nbdinfo --map --json"
 NBD_LOOP = "libnbd's Python module"
 
@@ -141,10 +146,11 @@ TARGETS = (
     Target(RBD_READ, "wall", RBD_TO_NULL, 1.1),
     Target(IMAGE_FULL, "wall", "qemu-img compare", 1.3),
     Target(IMAGE_RAW, "wall", "qemu-img compare", 1.3),
-    Target(IMAGE_SPARSE, "cpu", "qemu-img compare", 3.0),
+    *(Target(workload, "cpu", "qemu-img compare", 3.0) for workload in IMAGE_SPARSES),
     Target(IMAGE_CHAIN, "wall", READING, 5.0),
     Target(NBD_FULL, "wall", NBD_QEMU, 1.3),
     Target(NBD_SPARSE, "cpu", NBD_QEMU, 3.0),
+    Target(NBD_SCATTERED, "cpu", NBD_QEMU, 3.0),
     Target(NBD_READ, "wall", NBD_COPY, 1.0),
     Target(NBD_MAP, "wall", NBD_INFO, 1.0),
     Target(NBD_COLLECT, "cpu", NBD_LOOP, 10.0),

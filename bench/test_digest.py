@@ -75,7 +75,7 @@ def present(found: Result, workload: str, algorithm: str) -> None:
 def test_digest(race: Racer, found: Result, store: Store, chosen: Setting, workload: str, algorithm: str) -> None:
     present(found, workload, algorithm)
     pair = store.equal(chosen.size)
-    cache.warm_large(pair.paths)
+    cache.warm_large([pair.source])
     found.note(workload, f"{cache.named(pair.data)}, folios {cache.described(cache.folios(pair.source))}")
     race(workload, ours(pair.source, algorithm), [theirs(pair.source, algorithm)])
 
@@ -83,9 +83,9 @@ def test_digest(race: Racer, found: Result, store: Store, chosen: Setting, workl
 def test_verify(race: Racer, found: Result, store: Store, chosen: Setting, tmp_path: Path) -> None:
     present(found, targets.DIGEST_VERIFY, "xxh3-128")
     pair = store.equal(chosen.size)
-    cache.warm_large(pair.paths)
     manifest = str(tmp_path / "manifest")
     runner.run(Command("digest", [*program(), "digest", "-q", "-o", manifest, pair.target], lambda _: None))
+    cache.warm_large([pair.source])
 
     def check(outcome: Outcome) -> None:
         expect(outcome.codes, (0,), "exit code")

@@ -1,10 +1,11 @@
-"""qcow2 images: both tools read them by QEMU's own code, blockdiff in another process over a socket."""
+"""qcow2 images, against QEMU's own comparison."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from bench.data import Pair
 from bench.runner import Command, nothing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.data import Store
     from bench.result import Noter, Racer
     from bench.setting import Setting
@@ -23,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("qemu-nbd"), reason="needs qemu-nbd: apt-get install qemu-utils"),
 ]
 
+CLUSTER = 64 << 10
 PATTERN = 0xA5  # noise is never 64 KiB of it
 
 
@@ -35,9 +39,9 @@ def image_of(store: Store, raw: str) -> str:
     return path
 
 
-def compare(pair: Pair, target_format: str) -> Command:
+def compare(pair: Pair, target_format: str, prepare: Callable[[], None] = nothing) -> Command:
     words = ("qemu-img", "compare", "-f", "qcow2", "-F", target_format, *pair.paths)
-    return Command("qemu-img compare", words, lambda outcome: peers.by_exit(outcome, pair))
+    return Command("qemu-img compare", words, lambda outcome: peers.by_exit(outcome, pair), prepare)
 
 
 @pytest.mark.parametrize("kind", ["qcow2", "raw"])
@@ -51,12 +55,26 @@ def test_full(race: Racer, told: Noter, store: Store, chosen: Setting, kind: str
     race(workload, peers.verify(pair, nothing), [compare(pair, kind)])
 
 
-def test_sparse(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:
-    raw = store.sparse(chosen.sparse_size, min(chosen.sparse_data, chosen.image_size))
+@pytest.mark.parametrize("state", ["hot", "cold"])
+@pytest.mark.parametrize(
+    ("piece", "workloads"),
+    [
+        (1 << 20, (targets.IMAGE_SPARSE, targets.IMAGE_SPARSE_COLD)),
+        (CLUSTER, (targets.IMAGE_SCATTERED, targets.IMAGE_SCATTERED_COLD)),
+    ],
+    ids=["pieces", "clusters"],
+)
+def test_sparse(
+    race: Racer, told: Noter, store: Store, chosen: Setting, state: str, piece: int, workloads: tuple[str, str]
+) -> None:
+    raw = store.sparse(chosen.sparse_size, min(chosen.sparse_data, chosen.image_size), piece)
     pair = Pair(image_of(store, raw.source), image_of(store, raw.target), raw.truth, raw.data)
-    cache.warm(pair.paths)
-    told(targets.IMAGE_SPARSE, pair)
-    race(targets.IMAGE_SPARSE, peers.verify(pair, nothing), [compare(pair, "qcow2")])
+    cold = state == "cold"
+    prepare = partial(cache.evict, pair.paths) if cold else nothing
+    if not cold:
+        cache.warm(pair.paths)
+    told(workloads[cold], pair)
+    race(workloads[cold], peers.verify(pair, prepare), [compare(pair, "qcow2", prepare)], warm_up=not cold)
 
 
 def test_overlay(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:

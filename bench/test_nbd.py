@@ -69,12 +69,19 @@ def test_full(race: Racer, found: Result, servers: Servers, store: Store, chosen
     race(targets.NBD_FULL, peers.verify(pair, nothing), [compared(pair)])
 
 
-def test_sparse(race: Racer, found: Result, servers: Servers, store: Store, chosen: Setting) -> None:
-    local = store.sparse(chosen.sparse_size, chosen.sparse_data)
+@pytest.mark.parametrize(
+    ("piece", "workload"),
+    [(1 << 20, targets.NBD_SPARSE), (64 << 10, targets.NBD_SCATTERED)],
+    ids=["pieces", "scattered"],
+)
+def test_sparse(
+    race: Racer, found: Result, servers: Servers, store: Store, chosen: Setting, piece: int, workload: str
+) -> None:
+    local = store.sparse(chosen.sparse_size, chosen.sparse_data, piece)
     cache.warm(local.paths)
-    found.note(targets.NBD_SPARSE, f"{cache.named(chosen.sparse_size)} a side, {cache.named(local.data)} of data")
+    found.note(workload, f"{cache.named(chosen.sparse_size)} a side, {cache.named(local.data)} of data")
     pair = exported(servers, local)
-    race(targets.NBD_SPARSE, peers.verify(pair, nothing), [compared(pair)])
+    race(workload, peers.verify(pair, nothing), [compared(pair)])
 
 
 def test_read(race: Racer, found: Result, servers: Servers, store: Store, chosen: Setting) -> None:
