@@ -51,6 +51,7 @@ class Session:
         block: int,
         piece: int,
         limit: float,
+        near: bool = False,
     ) -> None: ...
     @property
     def closed(self) -> bool: ...

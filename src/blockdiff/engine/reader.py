@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 # Bytes of read buffers, and of mapped windows, over all workers: memory must not grow with their number.
 BUFFER_BUDGET = WINDOW_BUDGET = 16 << 20
 CHUNK, MIN_CHUNK = 512 << 10, 64 << 10
-WINDOW = 2 << 20
+WINDOW, REMOTE_WINDOW = 8 << 20, 2 << 20
 MAX_DEPTH = 8
 # Devices across a network: what they wait for is the way there and back, so more and bigger requests are in flight.
-REMOTE_BUDGET, REMOTE_CHUNK, REMOTE_DEPTH = 128 << 20, 4 << 20, 16
+REMOTE_BUDGET = 128 << 20
+REMOTE_FLIGHT = (4 << 20, 16, 0)
 REMOTE_WORKERS = 2
 REMOTE_TASK = 64 << 20
 
@@ -29,16 +30,18 @@ def affordable(workers: int, granularity: int) -> int:
     return max(1, min(workers, BUFFER_BUDGET // (2 * max(MIN_CHUNK, granularity))))
 
 
-def remote_shape(workers: int, granularity: int, *devices: object) -> tuple[int, int, int]:
+def remote_shape(workers: int, granularity: int, *devices: object) -> tuple[int, int, int, int]:
     """The same where a side is read by a driver: by default 16 requests of 4 MiB a side over all workers.
 
-    Devices with a driver may have a wish, ``in_flight``: the bytes of a chunk, and how many. The largest counts.
+    Last is how many bytes of a side are asked for before one chunk more is, 0: as many as the chunks in flight have.
+    Devices with a driver may have a wish, ``in_flight``: the bytes of a chunk, how many, and these bytes. The largest
+    counts.
     """
-    wishes = [getattr(device, "in_flight", (REMOTE_CHUNK, REMOTE_DEPTH)) for device in devices if has_driver(device)]
-    wanted, most = max(wishes, default=(REMOTE_CHUNK, REMOTE_DEPTH))
+    wishes = [getattr(device, "in_flight", REMOTE_FLIGHT) for device in devices if has_driver(device)]
+    wanted, most, ahead = max(wishes, default=REMOTE_FLIGHT)
     chunk = max(wanted, granularity)
     depth = max(1, min(most, REMOTE_BUDGET // (2 * workers * chunk)))
-    return chunk, depth, WINDOW
+    return chunk, depth, REMOTE_WINDOW, ahead
 
 
 def shape(workers: int, granularity: int) -> tuple[int, int, int]:
@@ -221,7 +224,7 @@ def make_reader(
     """
     remote = any(has_driver(device) for device in (source, target, writer))
     sizes = (workers, options.granularity)
-    chunk, depth, window = remote_shape(*sizes, source, target, writer) if remote else shape(*sizes)
+    chunk, depth, window, ahead = remote_shape(*sizes, source, target, writer) if remote else (*shape(*sizes), 0)
     if remote and options.read in ("direct", "mmap"):
         refuse_read(options.read, source, target, writer)
     if is_native(source) and is_native(target) and is_native(writer):
@@ -238,6 +241,7 @@ def make_reader(
             writer=writer.driver() if has_driver(writer) else None,  # type: ignore[union-attr]
             write_sparse=write_sparse,
             digester=digester,
+            most_ahead=ahead,
         )
     if options.read in ("direct", "mmap"):
         refuse_read(options.read, source, target, writer)

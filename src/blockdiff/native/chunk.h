@@ -27,6 +27,7 @@ enum { BD_OK = 0, BD_E_NOMEM = -1, BD_E_CANCELLED = -2, BD_E_READ = -3, BD_E_SHO
 
 #define BD_REGION (8LL << 20)     /* the page cache is asked about this much at a time */
 #define BD_MAX_QD 16
+#define BD_FEW 8                  /* chunks past the cache that a worker reads one by one, before it makes a context */
 #define BD_MAX_WRITES 8           /* of one chunk, in flight: runs between zeroes */
 #define BD_TINY (64 << 10)    /* bytes of a range that are sooner copied into a buffer than mapped */
 #define BD_HOT_PERCENT 94
@@ -75,10 +76,13 @@ typedef struct {
     int strict, keep_going;
     size_t chunk, window;
     int qd;
+    int64_t most_ahead;           /* bytes of a side that are asked for before they are judged, beyond one chunk; 0: no limit */
     unsigned char *buf[2];        /* qd slots of chunk + 2 * pad bytes */
     size_t stride, pad, buf_len;
     aio_context_t ctx;
     int aio;                      /* 0 not tried, 1 works, -1 refused */
+    int aio_lost;                 /* the context may still have reads under way */
+    unsigned few;                 /* chunks that were read past the cache without one */
     volatile int cancel;
     int write_fd;                 /* of BD_SEG_COPY; -1: none, or it has a driver */
     const bd_driver *write_driver;
@@ -96,6 +100,7 @@ typedef struct {
     unsigned hot_regions;
     bd_slot slots[BD_MAX_QD];
     unsigned done, head, tail;    /* slots: done..head are being written, head..tail read */
+    int64_t ahead;                /* bytes of head..tail */
     bd_vec *out, *bad;
     bd_digests *digests;          /* blocks of the source are digested, and not judged */
     /* the first error */
@@ -124,8 +129,11 @@ static int bd_alloc_buffers(bd_reader *r)
 
 static void bd_reader_close(bd_reader *r)
 {
-    if (r->aio == 1)
+    if (r->aio == 1 && r->aio_lost)
         bd_io_destroy(r->ctx);
+    else if (r->aio == 1)
+        bd_io_give(r->ctx);
+    r->aio_lost = 0;
     r->aio = 0;
     for (int s = 0; s < 2; s++)
         if (r->buf[s]) {
@@ -284,8 +292,9 @@ static void bd_enter_region(bd_reader *r)
         others += r->region_path[s] != BD_PATH_NONE;
     }
     r->region_copy = mapped && mapped == others && bd_prefer_copy(r);
-    for (int s = 0; s < 2 && r->region_copy; s++)
-        if (r->region_path[s] == BD_PATH_MMAP)
+    /* Beside a side that is not mapped a window would be a chunk: page by page, mapping costs more than copying. */
+    for (int s = 0; s < 2 && (r->region_copy || mapped != others); s++)
+        if (r->region_path[s] == BD_PATH_MMAP && r->side[s].mode == BD_READ_AUTO)
             r->region_path[s] = BD_PATH_BUFFERED;
     r->region_end = end;
 }
@@ -329,7 +338,7 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
         if (r->pos >= r->region_end)
             bd_enter_region(r);
         memset(k, 0, sizeof *k);
-        int all_mapped = 1;
+        int all_mapped = 1, all_copied = 1;
         int64_t last = end;
         for (int s = 0; s < 2; s++) {
             k->path[s] = bd_reads(g->kind, s) ? r->region_path[s] : BD_PATH_NONE;
@@ -339,9 +348,11 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
             }
             if (k->path[s] != BD_PATH_MMAP && k->path[s] != BD_PATH_NONE)
                 all_mapped = 0;
+            if (k->path[s] != BD_PATH_BUFFERED && k->path[s] != BD_PATH_NONE)
+                all_copied = 0;
         }
         int64_t step = all_mapped ? (int64_t)r->window : (int64_t)r->chunk;
-        if (r->region_copy && step > BD_COPY)
+        if ((r->region_copy || all_copied) && step > BD_COPY)
             step = r->granularity > BD_COPY ? r->granularity : BD_COPY;
         int64_t stop = bd_next_multiple(r->pos, step);
         if (stop > r->region_end)
@@ -401,8 +412,13 @@ static int bd_submit(bd_reader *r, bd_slot *k)
         k->got[s] = 0;
         if (k->want[s] == 0)
             continue;
+        if (r->aio == 0 && r->few < BD_FEW) {
+            r->few++;
+            k->sync[s] = 1;
+            continue;
+        }
         if (r->aio == 0)
-            r->aio = bd_io_setup(2 * BD_MAX_QD, &r->ctx) == 0 ? 1 : -1;
+            r->aio = bd_io_take(&r->ctx) == 0 ? 1 : -1;
         if (r->aio < 0) {
             k->sync[s] = 1;
             continue;
@@ -437,12 +453,13 @@ static int bd_submit(bd_reader *r, bd_slot *k)
 /* Waits until a slot's reads are in. Completions of other slots are noted on the way. */
 static void bd_await(bd_reader *r, bd_slot *k)
 {
-    struct io_event ev[2 * BD_MAX_QD];
+    struct io_event ev[BD_EVENTS];
     while (k->pending > 0) {
-        int n = bd_io_getevents(r->ctx, 1, 2 * BD_MAX_QD, ev, NULL);
+        int n = bd_io_getevents(r->ctx, 1, BD_EVENTS, ev, NULL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) { /* cannot happen with a valid context; do not spin */
+            r->aio_lost = 1;
             for (int i = 0; i < r->qd; i++) {
                 r->slots[i].pending = 0;
                 r->slots[i].sync[0] = r->slots[i].sync[1] = 1;

@@ -30,6 +30,7 @@ cdef extern from "reader.h" nogil:
         size_t chunk
         size_t window
         int qd
+        int64_t most_ahead
         int aio
         int cancel
         int write_fd
@@ -103,7 +104,7 @@ cdef class Reader:
 
     def __cinit__(self, source, target, *, int64_t granularity, bint strict=False, bint keep_going=False,
                   size_t chunk=512 * 1024, int queue_depth=8, size_t window=2 << 20, int write_fd=-1,
-                  writer=None, bint write_sparse=False, Digester digester=None):
+                  writer=None, bint write_sparse=False, Digester digester=None, int64_t most_ahead=0):
         memset(&self.r, 0, sizeof(self.r))
         if granularity < MIN_GRANULARITY or granularity > MAX_GRANULARITY or granularity & (granularity - 1):
             raise InvalidInput(f"granularity must be a power of two from {MIN_GRANULARITY} to {MAX_GRANULARITY}, "
@@ -118,6 +119,7 @@ cdef class Reader:
         self.r.chunk = max(chunk - chunk % granularity, <size_t>granularity)
         self.r.window = max(window - window % granularity, <size_t>granularity)
         self.r.qd = min(max(queue_depth, 1), BD_MAX_QD)
+        self.r.most_ahead = most_ahead
         self.r.write_fd = write_fd
         self.drivers = (source, target, writer)
         if writer is not None:

@@ -37,7 +37,7 @@ cdef extern from "nbdio.h" nogil:
         int structured, extended
         unsigned flags
         int64_t block, piece, size
-        int limit_ms
+        int limit_ms, near
     ctypedef struct bd_token:
         pass
     enum:
@@ -314,7 +314,8 @@ cdef class Session:
     """An export over the connections that it was given, in the transmission phase. Any thread may use it.
 
     ``again()`` gives a Link to the same export when none is left; NbdError(EAGAIN) from it means to try once more.
-    ``block`` is the smallest block, ``piece`` the largest payload of a request. Raises NbdError.
+    ``block`` is the smallest block, ``piece`` the largest payload of a request. ``near``:
+    the server is on this machine; each thread keeps to a connection, and small reads are sent together. Raises NbdError.
     """
     cdef bd_nbd *nbd
     cdef object again
@@ -323,7 +324,7 @@ cdef class Session:
     cdef readonly str told
 
     def __cinit__(self, list links not None, *, again, int64_t size, unsigned flags, bint structured, bint extended,
-                  int64_t block, int64_t piece, double limit):
+                  int64_t block, int64_t piece, double limit, bint near=False):
         self.nbd = bd_nbd_new()
         if self.nbd == NULL:
             raise MemoryError()
@@ -333,6 +334,7 @@ cdef class Session:
         b.block, b.piece, b.size = block, piece, size
         b.driver.size = size
         b.limit_ms = <int>min(limit * 1000, 1e9)
+        b.near = near
         b.self = <void *>self
         if again is not None:
             b.reopen = reopened

@@ -68,6 +68,7 @@ typedef struct bd_conn {
     uint64_t serial;
     int in_flight;
     bd_req *queue, **queue_end;
+    int waiting;                  /* requests in the queue */
     int64_t moved;                /* when bytes moved last, ms */
     /* the reply that is being received */
     int state;
@@ -137,6 +138,7 @@ static void bd_conn_die(bd_conn *c, int code, const char *format, ...)
     }
     c->queue = NULL;
     c->queue_end = &c->queue;
+    c->waiting = 0;
     c->in_flight = 0;
     c->req = NULL;
     pthread_cond_broadcast(&c->changed);
@@ -190,6 +192,7 @@ static void bd_conn_flush(bd_conn *c)
             c->queue = q->next;
             if (!c->queue)
                 c->queue_end = &c->queue;
+            c->waiting--;
             q->queued = 0;
             q->next = NULL;
         }
@@ -232,7 +235,25 @@ static int bd_conn_put(bd_conn *c, bd_req *q)
     *c->queue_end = q;
     c->queue_end = &q->next;
     c->in_flight++;
+    c->waiting++;
     return 0;
+}
+
+/* Takes back a request of which nothing was sent yet. */
+static void bd_conn_take_back(bd_conn *c, bd_req *q)
+{
+    bd_req **at = &c->queue;
+    while (*at != q)
+        at = &(*at)->next;
+    *at = q->next;
+    if (c->queue_end == &q->next)
+        c->queue_end = at;
+    c->table[q->cookie & ((1 << 20) - 1)] = NULL;
+    c->waiting--;
+    c->in_flight--;
+    q->queued = 0;
+    if (q->answered) /* there is nothing of it that a flush would have to cover */
+        __atomic_add_fetch(q->answered, 1, __ATOMIC_SEQ_CST);
 }
 
 /* ---- receiving ---- */

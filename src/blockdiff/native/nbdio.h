@@ -10,6 +10,8 @@
 #define BD_NBD_CONNS 16
 #define BD_NBD_SLICE 50           /* ms between two looks at whether to go on */
 #define BD_NBD_ZEROES (64 << 20)  /* bytes that are zeroed by one request */
+#define BD_NBD_SMALL (256 << 10)  /* bytes of a read that a near server is not sent by itself */
+#define BD_NBD_BATCH 8            /* so many of them are sent together, at the latest */
 
 struct bd_nbd;
 /* Makes a new connection: 0 and *link, -EAGAIN (try again later) or another -errno (give up; it has told why). */
@@ -34,6 +36,7 @@ typedef struct bd_nbd {
     unsigned flags;
     int64_t block, piece, size;   /* the smallest block, the largest payload */
     int limit_ms;                 /* a connection that is silent for so long is given up */
+    int near;                     /* the server is on this machine: what wakes it, and locks, cost more than the way */
 } bd_nbd;
 
 typedef struct {
@@ -58,11 +61,23 @@ static void bd_nbd_break(bd_nbd *b, int code, const char *why)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* The live connection with the fewest requests in flight, or NULL. */
+static unsigned bd_nbd_threads;
+static __thread unsigned bd_nbd_thread;
+
+/* The live connection with the fewest requests in flight, or NULL. A near server has one for each thread: no two wait for
+ * the same lock. */
 static bd_conn *bd_nbd_pick(bd_nbd *b)
 {
     bd_conn *best = NULL;
+    if (!bd_nbd_thread)
+        bd_nbd_thread = __atomic_add_fetch(&bd_nbd_threads, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&b->lock);
+    if (b->near && b->count && !b->conns[bd_nbd_thread % (unsigned)b->count]->dead)
+        best = b->conns[bd_nbd_thread % (unsigned)b->count];
+    if (best) {
+        pthread_mutex_unlock(&b->lock);
+        return best;
+    }
     for (int i = 0; i < b->count; i++)
         if (!b->conns[i]->dead && (!best || b->conns[i]->in_flight < best->in_flight))
             best = b->conns[i];
@@ -70,12 +85,19 @@ static bd_conn *bd_nbd_pick(bd_nbd *b)
     return best;
 }
 
+/* Small reads wait for others while the server has something to do: whoever waits for a reply sends them. */
+static int bd_conn_can_wait(const bd_conn *c)
+{
+    return !c->leader && c->in_flight > c->waiting && c->waiting < BD_NBD_BATCH;
+}
+
 /* Sends what is queued now, or lets whoever waits for the socket do it. */
-static void bd_conn_kick(bd_conn *c)
+static void bd_conn_kick(bd_conn *c, int small)
 {
     uint64_t one = 1;
     pthread_mutex_lock(&c->lock);
-    bd_conn_flush(c);
+    if (!small || !bd_conn_can_wait(c))
+        bd_conn_flush(c);
     int wait = c->queue != NULL && c->leader;
     pthread_mutex_unlock(&c->lock);
     if (wait && write(c->wake, &one, sizeof one) < 0)
@@ -179,7 +201,7 @@ static int bd_nbd_again(bd_nbd *b, bd_req *q, volatile int *cancel)
     while ((rc = bd_nbd_put(b, q)) == -ECONNRESET && (rc = bd_nbd_revive(b, cancel)) == 0)
         ;
     if (rc == 0)
-        bd_conn_kick(q->conn);
+        bd_conn_kick(q->conn, 0);
     return rc;
 }
 
@@ -205,8 +227,11 @@ static int bd_nbd_step(bd_nbd *b, bd_req *q, int ms)
             continue;
         }
         c->leader = leading = 1;
-        bd_conn_flush(c);
+        if (!b->near || c->waiting >= BD_NBD_BATCH || q->queued)
+            bd_conn_flush(c);
         int more = c->dead ? 0 : bd_conn_pump(c, q);
+        if (!q->done && !more && !c->dead)
+            bd_conn_flush(c);
         if (!q->done && !q->lost && !more) {
             int64_t quiet = now - (c->moved > q->since ? c->moved : q->since);
             struct pollfd fds[2] = {{c->link->fd, (short)(POLLIN | (c->queue ? POLLOUT : 0)), 0}, {c->wake, POLLIN, 0}};
@@ -245,7 +270,10 @@ static void bd_req_abandon(bd_req *q)
     if (c) {
         pthread_mutex_lock(&c->lock);
         keep = !q->done && !q->lost;
-        if (keep) {
+        if (keep && q->queued && q->sent == 0) {
+            bd_conn_take_back(c, q);
+            keep = 0;
+        } else if (keep) {
             q->abandoned = 1;
             if (q->queued) /* its data is not all sent, and cannot be any more */
                 bd_conn_die(c, ECONNRESET, "a request was given up");
@@ -334,9 +362,9 @@ static void *bd_token_send(bd_nbd *b, bd_token *t, int rc, int *err)
             t->parts[i]->lost = 1;
             rc = 0;
         } else if (rc == 0 && (i + 1 == t->count || i % 16 == 15)) {
-            for (int k = 0; k < b->count; k++)
-                if (b->conns[k]->queue)
-                    bd_conn_kick(b->conns[k]);
+            for (int k = i - i % 16; k <= i; k++)
+                if (t->parts[k]->queued)
+                    bd_conn_kick(t->parts[k]->conn, b->near && type == NBD_READ && t->parts[i]->length <= BD_NBD_SMALL);
         }
     }
     if (rc == 0)

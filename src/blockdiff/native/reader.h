@@ -209,6 +209,12 @@ static int bd_finish_chunk(bd_reader *r, bd_slot *k)
     return BD_OK;
 }
 
+/* Many small chunks may be asked for at once, big ones one after the other. */
+static int bd_enough_ahead(const bd_reader *r)
+{
+    return r->most_ahead && r->tail != r->head && r->ahead >= r->most_ahead;
+}
+
 /* Judges all segments (ascending). out and bad receive the findings; the error fields tell the first trouble. */
 static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd_vec *bad)
 {
@@ -218,6 +224,7 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
     r->i = 0;
     r->pos = r->region_end = 0;
     r->done = r->head = r->tail = 0;
+    r->ahead = 0;
     r->out = out;
     r->bad = bad;
     if (r->lost && n) /* a request of an earlier run may still write to the buffers */
@@ -229,7 +236,9 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
         }
         while (r->done != r->head && r->slots[r->done % (unsigned)r->qd].writes == 0)
             r->done++;
-        while (more && rc == BD_OK && r->tail - r->head < (unsigned)r->qd) {
+        if (r->done == r->tail)
+            r->done = r->head = r->tail = 0; /* nothing is under way: the same buffer again, it is in the processor's cache */
+        while (more && rc == BD_OK && r->tail - r->head < (unsigned)r->qd && !bd_enough_ahead(r)) {
             bd_slot *k = &r->slots[r->tail % (unsigned)r->qd];
             if (r->tail - r->done == (unsigned)r->qd) {
                 /* all slots are taken, the oldest by writes: while reads are there to be judged, let it write on */
@@ -244,11 +253,13 @@ static int bd_run(bd_reader *r, const bd_extent *segs, size_t n, bd_vec *out, bd
             if (more) {
                 rc = bd_submit(r, k);
                 r->tail++;
+                r->ahead += k->length;
             }
         }
         if (rc != BD_OK || r->head == r->tail)
             break;
         rc = bd_finish_chunk(r, &r->slots[r->head % (unsigned)r->qd]);
+        r->ahead -= r->slots[r->head % (unsigned)r->qd].length;
         r->head++;
     }
     bd_drain(r);

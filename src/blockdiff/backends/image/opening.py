@@ -130,7 +130,7 @@ class OwnOpening(Opening):
 
     def __init__(self, address: NbdAddress, contexts: list[str]) -> None:
         super().__init__(address, contexts)
-        self.in_flight, self.piece = (512 << 10, 4), 256 << 10
+        self.in_flight, self.piece = (512 << 10, 16, 2 << 20), 256 << 10
 
     def session(self, *, resume: bool = True) -> Session:
         return super().session(resume=False)

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 4
 WORTH = 16 << 20  # bytes of an export that are worth more than one connection
-# Bytes of a chunk, how many a worker has in flight, and bytes of one request. A server on this machine shares its
-# processors with us, and each request more wakes another of its threads; across a network it is the way that costs.
-HERE = ((2 << 20, 1), 2 << 20)
-FAR = ((1 << 20, 16), 1 << 20)
+# Bytes of a chunk, how many a worker has in flight and how many bytes at most, and bytes of one request. A server on this
+# machine shares its processors with us, and each request more wakes another of its threads: only small ones are sent
+# several at a time. Across a network it is the way that costs.
+HERE = ((2 << 20, 16, 1 << 20), 2 << 20)
+FAR = ((1 << 20, 16, 0), 1 << 20)
 
 
 class Opening:
     """How an export was opened: it can be opened again, and is then the same one, or not opened at all.
 
-    ``in_flight``: the bytes of a chunk, and how many a worker asks for at once; ``piece``: the bytes of one request.
+    ``in_flight``: the bytes of a chunk, how many a worker asks for at once, and bytes that are enough (0: no limit);
+    ``piece``: the bytes of one request.
     """
 
     def __init__(self, address: NbdAddress, contexts: list[str]) -> None:
@@ -53,6 +55,7 @@ class Opening:
             block=export.min_block,
             piece=most - most % export.min_block,
             limit=self.address.timeout or TIMEOUT,
+            near=bool(self.address.socket),
         )
         self._add_connections(session)
         return session
