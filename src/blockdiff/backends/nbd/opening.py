@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 4
 WORTH = 16 << 20  # bytes of an export that are worth more than one connection
-# Bytes of a chunk, how many a worker has in flight and how many bytes at most, and bytes of one request. A server on this
+# Bytes of a chunk, how many a worker has in flight, how many bytes at most, and bytes of a request. A server on this
 # machine shares its processors with us, and each request more wakes another of its threads: only small ones are sent
 # several at a time. Across a network it is the way that costs.
 HERE = ((2 << 20, 16, 1 << 20), 2 << 20)
