@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from blockdiff.errors import InvalidInput
 
@@ -31,8 +30,7 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AUTHORITY = re.compile(r"(?:([^@/?]*)@)?(\[[^\]]*\]|[^:@/?\[\]]*)(?::([0-9]*))?")
 
 
-@dataclass(frozen=True, slots=True)
-class NbdAddress:
+class NbdAddress(NamedTuple):
     """Where an export is. ``socket`` is the path of a unix socket, else ``host`` and ``port`` say it.
 
     ``context`` is a metadata context that is to be listed (empty: the export's data). ``timeout`` (seconds) is how long

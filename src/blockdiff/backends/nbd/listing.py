@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.nbd.address import parse_address
@@ -20,9 +19,9 @@ def list_volumes(locator: Locator) -> list[dict[str, Any]]:
     Where the server does not tell about one of them, size and read_only are None, and there are no contexts.
     Raises RemoteError.
     """
-    address = replace(parse_address(locator), context="", export="")
+    address = parse_address(locator)._replace(context="", export="")
     try:
-        return [_facts(replace(address, export=name), said) for name, said in list_exports(address)]
+        return [_facts(address._replace(export=name), said) for name, said in list_exports(address)]
     except Lost as error:
         raise RemoteError(f"cannot connect to {address}: {error}") from error
 

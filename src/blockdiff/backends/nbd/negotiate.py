@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,19 +54,18 @@ class Refused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(NamedTuple):
     """What was agreed on. ``contexts`` are the ids of metadata contexts; sizes are bytes."""
 
     size: int
     flags: int
-    structured: bool = False
-    extended: bool = False
+    structured: bool
+    extended: bool
+    contexts: dict[str, int]
     min_block: int = DEFAULT_BLOCK
     preferred_block: int = 4096
     max_payload: int = MAX_PAYLOAD
     description: str = ""
-    contexts: dict[str, int] = field(default_factory=dict)
 
     @property
     def read_only(self) -> bool:
@@ -151,7 +149,7 @@ class Handshake:
         size, flags = struct.unpack(">QH", infos[INFO_EXPORT])
         block = _block_sizes(infos.get(INFO_BLOCK_SIZE))
         description = _text(infos.get(INFO_DESCRIPTION, b""))
-        return _checked(Export(size, flags, self.structured, self.extended, *block, description, contexts or {}))
+        return _checked(Export(size, flags, self.structured, self.extended, contexts or {}, *block, description))
 
     def abort(self) -> None:
         """Ends the handshake in the orderly way."""
@@ -169,7 +167,7 @@ class Handshake:
         size, flags = struct.unpack(">QH", self._stream.recv(10))
         if not self._no_zeroes:
             self._stream.recv(124)
-        return _checked(Export(size, flags, self.structured, self.extended, contexts=contexts))
+        return _checked(Export(size, flags, self.structured, self.extended, contexts))
 
     def _need_fixed(self, what: str) -> None:
         if not self._fixed:

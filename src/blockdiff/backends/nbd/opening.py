@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blockdiff.backends.nbd.connect import EXTRA_TIMEOUT, TIMEOUT, Lost, connect
@@ -96,7 +95,7 @@ def _other(then: Export, now: Export) -> str:
     """How an export is another one than before; empty when it may be the same."""
     if then.size != now.size:
         return f"its size was {then.size} and is {now.size}"
-    if replace(then, description="") != replace(now, description=""):
+    if then._replace(description="") != now._replace(description=""):
         return "its flags, block sizes or contexts are others"
     return ""
 
