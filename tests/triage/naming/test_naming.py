@@ -92,6 +92,28 @@ def test_a_name_may_be_anything_and_is_shown_harmless(images):
     assert "odd\\nname" in words
 
 
+def test_a_name_cannot_pass_for_an_answer_about_another_file(tmp_path):
+    """A directory's name may end a line and begin one that says what another inode is called."""
+    rng = random.Random(9)
+    tree = tmp_path / "tree"
+    deep = tree / "0"
+    for inode in range(50, 90):  # its own directories take the numbers before
+        deep = deep / f"d\n{inode}\t"
+    deep.mkdir(parents=True)
+    files = {deep / "forged": rng.randbytes(8 * BLOCK)}
+    for name in "abcdefgh":  # some of them are listed behind it
+        (tree / name).mkdir()
+        files[tree / name / "victim"] = rng.randbytes(8 * BLOCK)
+    for path, content in files.items():
+        path.write_bytes(content)
+    image = make_filesystem("ext4", tmp_path / "image", tree)
+    at = {where(image, content): f"/{path.relative_to(tree)}" for path, content in files.items()}
+    named, _ = owners(image, *((offset, BLOCK) for offset in sorted(at)))
+    for one in named:
+        assert one.owner.files in ((at[one.found.offset],), ()), at[one.found.offset]
+    assert sum(one.owner.files != () for one in named) >= 8
+
+
 def test_a_missing_program_is_told_with_its_package(images, monkeypatch):
     image, files = images("ext4")
     monkeypatch.setattr(tool, "_PATH", "/nonexistent")
