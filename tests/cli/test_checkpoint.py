@@ -388,3 +388,17 @@ def test_a_pipe_cannot_be_taken_up(tmp_path, pair):
     assert left(tmp_path) == ["full"]
     value = report("verify", tmp_path / "full", pair[0], "--checkpoint", tmp_path / "ck", expect=0)
     assert value["checkpoint"]["unchanged_by"]["source"] == "size, mtime and ctime"
+
+
+@pytest.mark.parametrize("form", ["{}", "file:{}", "{}/../new"])
+def test_the_target_of_a_copy_is_no_checkpoint(pair, tmp_path, form):
+    """It is refused before there is a target."""
+    target = form.format(tmp_path / "new" if ".." not in form else tmp_path / "x")
+    if ".." in form:
+        (tmp_path / "x").mkdir()
+    done = blockdiff("copy", "--checkpoint", tmp_path / "new", pair[0], target, expect=2)
+    assert "is one of the devices: name another file" in done.stderr
+    assert not (tmp_path / "new").exists()
+    done = blockdiff("copy", "--checkpoint", pair[0], pair[0], tmp_path / "other", expect=2)
+    assert "is one of the devices" in done.stderr
+    assert not (tmp_path / "other").exists()

@@ -11,7 +11,7 @@ from blockdiff.cli.base import CONTEXT, Command
 from blockdiff.cli.options import REPORT_FORMATS, Name, gather, output_options, read_options
 from blockdiff.cli.progress import make_progress
 from blockdiff.cli.reportwriter import how_read, make_writer
-from blockdiff.cli.resume import finishing, resumed, take, with_checkpoint
+from blockdiff.cli.resume import finishing, refuse_side, resumed, take, with_checkpoint
 from blockdiff.cli.targets import opened_for_copy, opened_for_replication
 from blockdiff.engine.copy import SPARSE, Copy
 from blockdiff.engine.target import commit
@@ -97,6 +97,7 @@ def command(
       blockdiff copy --from-snap last --verify "rbd:p/i@s2?conf=a.conf" "rbd:p/i?conf=b.conf"
     """
     checkpoint = take(reading)
+    refuse_side(checkpoint, src, dst)
     if checkpoint is not None and (from_snap is not None or base is not None):
         raise click.UsageError(
             "--checkpoint and --from-snap do not go together: run the same command again, and it goes on"

@@ -62,6 +62,22 @@ def take(given: dict[str, Any]) -> Checkpoint | None:
     return found
 
 
+def refuse_side(checkpoint: Checkpoint | None, *sides: str) -> None:
+    """UsageError where the checkpoint would be one of the devices; a target is not even made then."""
+    import os
+
+    from blockdiff.locator import parse_locator
+
+    for side in sides if checkpoint is not None else ():
+        locator = parse_locator(side)
+        if (
+            checkpoint
+            and locator.scheme == "file"
+            and os.path.realpath(locator.rest) == os.path.realpath(checkpoint.name)
+        ):
+            raise click.UsageError(f"--checkpoint {checkpoint.name} is one of the devices: name another file")
+
+
 def resumed(report: VerifyReport) -> list[str]:
     """What is said of the earlier runs."""
     return went_on(report.extra.get("checkpoint"))
