@@ -28,6 +28,15 @@ def test_it_says_so_first_and_runs(images):
     assert "different: 1 range" in done.stdout
 
 
+def test_what_a_checkpoint_has_is_counted_and_that_is_said(images):
+    words = ("verify", "--estimate", "--checkpoint", "kept", "--keep-checkpoint", "a", "b")
+    first = within(*words, cwd=images, expect=1)
+    assert "checkpoint" not in first.stderr
+    again = within(*words, cwd=images, expect=1)
+    assert "1.0 MiB of the source" in again.stderr
+    assert "what the checkpoint kept has is not read again" in again.stderr
+
+
 def test_it_is_in_the_report(images):
     done = within("verify", "--estimate", "-o", "json", "a", "b", cwd=images, expect=1)
     assert done.stderr == ""

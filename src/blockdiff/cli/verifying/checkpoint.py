@@ -29,6 +29,11 @@ class CheckpointAspect(Aspect):
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
 
+    @property
+    def kept_in(self) -> str:
+        """The name of the file."""
+        return self._checkpoint.name
+
     def prepare(self, job: Job) -> None:
         """The comparison asks it where to begin."""
         for aspect in job.aspects:

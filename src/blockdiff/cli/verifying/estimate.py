@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,7 +57,7 @@ class Estimated(Aspect):
         elif not job.quiet and job.output == "human":
             from blockdiff.cli.streams import say
 
-            for line in _lines(self._facts):
+            for line in [*_lines(self._facts), *_resumed(job)]:
                 say(line)
 
     def _refuse_others(self, job: Job) -> None:
@@ -103,6 +104,15 @@ def _limit(facts: dict[str, Any], job: Job) -> None:
                 facts["seconds"] = min(facts["seconds"], round(budget.bytes / rate, 3))
             elif budget.seconds is not None:
                 facts["seconds"] = min(facts["seconds"], budget.seconds)
+
+
+def _resumed(job: Job) -> list[str]:
+    """A checkpoint is read, and believed or not, only when the comparison begins."""
+    for aspect in job.aspects:
+        name = getattr(aspect, "kept_in", "")
+        if name and os.path.exists(name):
+            return [f"this is for all of it: what the checkpoint {name} has is not read again"]
+    return []
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
