@@ -327,7 +327,7 @@ def test_the_thin_delta_that_may_be_wrong_is_told_of():
 def long_list(path, count):
     """Lines of differences, every second block."""
     with path.open("wb") as file:
-        template = Template((b'{"offset":', b',"length":', b',"class":"data"}\n'))
+        template = Template((b'{"offset":', b',"length":', b',"kind":"data"}\n'))
         for start in range(0, count, 50_000):
             numbers = range(start, min(count, start + 50_000))
             format_extents(Extents([(at * 8192, 4096) for at in numbers]), template, file.write)

@@ -105,7 +105,16 @@ def test_objects_one_after_another(separator, extents):
         assert parse(records)[0] == [(o, n, 0) for o, n, _ in items]
 
 
-def test_lines_of_differences_may_end_with_their_report():
+@pytest.mark.parametrize("end", ["", "\n", '\n{"offset":9,"length":1}', '\n{"offset":9,"length":1,"class":"size"}\n'])
+def test_lines_of_differences_without_their_report_are_no_list(end):
+    """Their verify was stopped: there may be more differences."""
+    with pytest.raises(InvalidInput, match="the report that ends the lines of verify is missing"):
+        parse('{"offset":5,"length":1,"class":"data"}' + end)
+    assert parse('[{"offset":5,"length":1,"class":"data"}]')[0] == [(5, 1, 16)]
+    assert parse('{"offset":5,"length":1}')[0] == [(5, 1, 0)]
+
+
+def test_lines_of_differences_end_with_their_report():
     report = '{"schema_version":1,"command":"verify","identical":false,"complete":true,"difference_count":%d}'
     found, parser = parse('{"offset":5,"length":1,"class":"size"}\n' + report % 1 + "\n")
     assert (found, parser.format) == ([(5, 1, 20)], "blockdiff")

@@ -26,6 +26,7 @@ cdef class ExtentParser(ThinDeltaReader):
     cdef bint in_array
     cdef int state
     cdef bint raw_image                       # qemu-img map of an image without a format
+    cdef bint classed                         # entries say a class of differences, as those of verify do
     cdef bd_object outer, entry
 
     def __cinit__(self, file, str name="extents", **options):
@@ -119,6 +120,7 @@ cdef class ExtentParser(ThinDeltaReader):
         cdef int key = BD_K_KIND if o.seen >> BD_K_KIND & 1 else BD_K_CLASS, kind
         if not o.seen >> key & 1:
             return 0
+        self.classed |= key == BD_K_CLASS
         kind = bd_label(&o.f[key], key == BD_K_CLASS)
         if kind < 0:
             self.bad(o, key, "data, zero, hole, or a class of differences such as src-zero")
@@ -325,6 +327,9 @@ cdef class ExtentParser(ThinDeltaReader):
             return self.begin()
         c = self.space()
         if self.state == S_TRAILER or (self.state == S_AFTER and not self.in_array):
+            if c < 0 and self.state == S_AFTER and self.classed:
+                self.fail("the report that ends the lines of verify is missing: it was stopped, and there may be more "
+                          "differences. To use these alone, leave the classes out (jq -c 'del(.class)')")
             if c < 0:
                 self.state = S_END
                 return 0
