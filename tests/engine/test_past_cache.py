@@ -19,13 +19,13 @@ SIZE = (24 << 20) + 12345  # more chunks than are read one by one, and a tail th
 
 
 @pytest.fixture
-def pair(tmp_path):
+def pair(ext4_dir):
     rng = random.Random(11)
     a = rng.randbytes(SIZE)
     b = bytearray(a)
     for spot in (0, *(rng.randrange(SIZE) for _ in range(30)), SIZE - 1):
         b[spot] ^= 0x5A
-    return write_image(tmp_path / "a", a), write_image(tmp_path / "b", bytes(b))
+    return write_image(ext4_dir / "a", a), write_image(ext4_dir / "b", bytes(b))
 
 
 def right(pair, workers=2):
