@@ -157,6 +157,7 @@ def test_a_driver_that_ends_cleanly_when_its_time_is_up(sidecar, driver):
 
     driver.answer = answer
     assert refused(sidecar(duration=0.5).client.allocated())[0] == "DEADLINE_EXCEEDED"
+    assert driver.cancelled.wait(WAIT)  # later, it would end the next one
     driver.cancelled.clear()
     assert refused(sidecar().client.allocated(timeout=0.5))[0] == "DEADLINE_EXCEEDED"
 
