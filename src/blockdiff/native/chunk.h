@@ -352,6 +352,8 @@ static int bd_next_chunk(bd_reader *r, bd_slot *k)
                 all_copied = 0;
         }
         int64_t step = all_mapped ? (int64_t)r->window : (int64_t)r->chunk;
+        if (all_copied && r->write_driver && !r->most_ahead)
+            all_copied = 0; /* to a server that is far away it is the way that costs: few big requests */
         if ((r->region_copy || all_copied) && step > BD_COPY)
             step = r->granularity > BD_COPY ? r->granularity : BD_COPY;
         int64_t stop = bd_next_multiple(r->pos, step);

@@ -270,7 +270,7 @@ static void bd_req_abandon(bd_req *q)
     if (c) {
         pthread_mutex_lock(&c->lock);
         keep = !q->done && !q->lost;
-        if (keep && q->queued && q->sent == 0) {
+        if (keep && q->queued && q->sent == 0 && !(c->link->held && c->queue == q)) {
             bd_conn_take_back(c, q);
             keep = 0;
         } else if (keep) {

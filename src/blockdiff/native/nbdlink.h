@@ -78,6 +78,7 @@ static int bd_tls_load(const char *library, char *why, size_t size)
 typedef struct bd_link {
     int fd;
     void *session, *cert, *psk;       /* of gnutls, or NULL */
+    int held;                         /* gnutls has a record that is not all sent: the next call goes on with it */
     char why[256];                    /* what gnutls said about the last trouble */
     struct bd_link *next;
 } bd_link;
@@ -121,6 +122,7 @@ static ssize_t bd_link_send(bd_link *l, const struct iovec *iov, int n)
     if (l->session) {
         size_t part = iov->iov_len < 16384 ? iov->iov_len : 16384;
         ssize_t done = tls.gnutls_record_send(l->session, iov->iov_base, part);
+        l->held = done < 0;
         return done < 0 ? bd_tls_failed(l, (int)done) : done;
     }
     struct msghdr message;

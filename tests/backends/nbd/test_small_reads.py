@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import fcntl
 import random
+import re
 import signal
 import termios
 import time
@@ -154,3 +155,13 @@ def test_an_interruption(nbd, tmp_path):
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 130, (out, err)
+
+
+def test_what_is_cached_is_written_far_away_in_big_pieces(nbd, tmp_path):
+    image, log = tmp_path / "image", tmp_path / "requests"
+    image.write_bytes(random.Random(5).randbytes(8 << 20))
+    server = nbd.nbdkit("memory", "8M", f"logfile={log}", filters=["log"], tcp=True)
+    blockdiff.copy(str(image), server.uri(), options=ReadOptions(workers=1))
+    assert blockdiff.verify(str(image), server.uri()).identical
+    counts = re.findall(r" Write .*count=(0x[0-9a-f]+) ", log.read_text())
+    assert [int(count, 16) for count in counts] == [1 << 20] * 8
