@@ -21,6 +21,7 @@ MAX_DEPTH = 8
 # Devices across a network: what they wait for is the way there and back, so more and bigger requests are in flight.
 REMOTE_BUDGET = 128 << 20
 REMOTE_FLIGHT = (4 << 20, 16, 0)
+NEAR_WRITES = 4  # chunks that a worker writes to a server on this machine: more take memory and save little
 REMOTE_WORKERS = 2
 REMOTE_TASK = 64 << 20
 
@@ -225,6 +226,8 @@ def make_reader(
     remote = any(has_driver(device) for device in (source, target, writer))
     sizes = (workers, options.granularity)
     chunk, depth, window, ahead = remote_shape(*sizes, source, target, writer) if remote else (*shape(*sizes), 0)
+    if ahead and has_driver(writer):
+        depth = min(depth, NEAR_WRITES)
     if remote and options.read in ("direct", "mmap"):
         refuse_read(options.read, source, target, writer)
     if is_native(source) and is_native(target) and is_native(writer):

@@ -129,7 +129,7 @@ static int bd_alloc_buffers(bd_reader *r)
 
 static void bd_reader_close(bd_reader *r)
 {
-    if (r->aio == 1 && r->aio_lost)
+    if (r->aio_lost)
         bd_io_destroy(r->ctx);
     else if (r->aio == 1)
         bd_io_give(r->ctx);
@@ -462,6 +462,7 @@ static void bd_await(bd_reader *r, bd_slot *k)
             continue;
         if (n < 0) { /* cannot happen with a valid context; do not spin */
             r->aio_lost = 1;
+            r->aio = -1;
             for (int i = 0; i < r->qd; i++) {
                 r->slots[i].pending = 0;
                 r->slots[i].sync[0] = r->slots[i].sync[1] = 1;
