@@ -63,6 +63,7 @@ SHAPES = {
         ],
     },
 }
+SUMMARY = {"schema_version": 1, "command": "verify", "complete": True, "difference_count": 2}
 THIN = """<superblock uuid="" time="2" data_block_size="128" nr_data_blocks="1000">
   <diff left="1" right="2">
     <same begin="0" length="4"/><different begin="4" length="2"/><left_only begin="20" length="5"/>
@@ -79,7 +80,11 @@ SEEDS = {
     **{name: tuple(json.dumps(shape, indent=indent) for indent in (None, 1)) for name, shape in SHAPES.items()},
     "lines": tuple(
         "\n".join(json.dumps(item) for item in items)
-        for items in (SHAPES["lister"], SHAPES["report"]["differences"], [{"offset": 5, "length": 5, "kind": "hole"}])
+        for items in (
+            SHAPES["lister"],
+            [*SHAPES["report"]["differences"], SUMMARY],
+            [{"offset": 5, "length": 5, "kind": "hole"}],
+        )
     ),
     "thin-delta": (THIN, GROUPS),
 }
