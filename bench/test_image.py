@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import cache, peers, runner, targets
+from bench import cache, data, peers, runner, targets
 from bench.data import Pair
-from bench.runner import Command, nothing
+from bench.runner import Command, WrongAnswer, nothing
+from bench.setting import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.data import Store
     from bench.result import Noter, Racer
+    from bench.runner import Outcome
     from bench.setting import Setting
 
 pytestmark = [
@@ -75,6 +78,33 @@ def test_sparse(
         cache.warm(pair.paths)
     told(workloads[cold], pair)
     race(workloads[cold], peers.verify(pair, prepare), [compare(pair, "qcow2", prepare)], warm_up=not cold)
+
+
+def test_copy(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:
+    """Into a new file that is on the disk in the end: qemu-img flushes with the cache mode writeback."""
+    raw = store.equal(chosen.image_size)
+    image, target = image_of(store, raw.source), store.path("copied.img")
+    pair = Pair(image, target, raw.truth, raw.data)
+    cache.warm([image])
+    told(targets.IMAGE_COPY, Pair(image, image, raw.truth, raw.data))
+
+    def check(outcome: Outcome) -> None:
+        peers.succeeded(outcome)
+        if not data.same(raw.source, target):
+            raise WrongAnswer("the copy is another disk")
+
+    def copies(name: str, *words: str) -> Command:
+        return Command(name, [*words, *pair.paths], check, partial(remove, target))
+
+    ours = copies("blockdiff copy", *program(), "copy", "-q")
+    theirs = copies(targets.IMAGE_CONVERT, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", "-t", "writeback")
+    race(targets.IMAGE_COPY, ours, [theirs])
+    remove(target)
+
+
+def remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def test_overlay(race: Racer, told: Noter, store: Store, chosen: Setting) -> None:

@@ -68,13 +68,11 @@ def refuse_side(checkpoint: Checkpoint | None, *sides: str) -> None:
 
     from blockdiff.locator import parse_locator
 
-    for side in sides if checkpoint is not None else ():
-        locator = parse_locator(side)
-        if (
-            checkpoint
-            and locator.scheme == "file"
-            and os.path.realpath(locator.rest) == os.path.realpath(checkpoint.name)
-        ):
+    if checkpoint is None:
+        return
+    file = os.path.realpath(checkpoint.path)
+    for locator in map(parse_locator, sides):
+        if locator.scheme == "file" and os.path.realpath(locator.rest) == file:
             raise click.UsageError(f"--checkpoint {checkpoint.name} is one of the devices: name another file")
 
 

@@ -72,15 +72,13 @@ static bd_conn *bd_nbd_pick(bd_nbd *b)
     if (!bd_nbd_thread)
         bd_nbd_thread = __atomic_add_fetch(&bd_nbd_threads, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&b->lock);
-    if (b->near && b->count && !b->conns[bd_nbd_thread % (unsigned)b->count]->dead)
-        best = b->conns[bd_nbd_thread % (unsigned)b->count];
-    if (best) {
-        pthread_mutex_unlock(&b->lock);
-        return best;
-    }
-    for (int i = 0; i < b->count; i++)
-        if (!b->conns[i]->dead && (!best || b->conns[i]->in_flight < best->in_flight))
-            best = b->conns[i];
+    bd_conn *own = b->near && b->count ? b->conns[bd_nbd_thread % (unsigned)b->count] : NULL;
+    if (own && !own->dead)
+        best = own;
+    else
+        for (int i = 0; i < b->count; i++)
+            if (!b->conns[i]->dead && (!best || b->conns[i]->in_flight < best->in_flight))
+                best = b->conns[i];
     pthread_mutex_unlock(&b->lock);
     return best;
 }

@@ -47,10 +47,7 @@ def name_blocks(system: FileSystem, fd: int, blocks: Sequence[int]) -> dict[int,
         elif inode in _RESERVED:
             found[block] = None, f"{METADATA}: {_RESERVED[inode]}"
         else:
-            found[block] = (
-                names.get(inode),
-                "" if inode in names else f"inode {inode}, which has no certain name",
-            )
+            found[block] = names.get(inode), "" if inode in names else f"inode {inode}, which has no certain name"
     return found
 
 
@@ -71,8 +68,10 @@ class _Names:
         """A path for each of them that has one."""
         if not inodes:
             return {}
-        found = self._proven(self._ask(inodes))
-        for inode in [inode for inode in inodes if inode not in found][:_ALONE]:
+        all_told = self._ask(inodes)
+        found = self._proven(all_told)
+        doubtful = sorted({inode for inode, _ in all_told} - set(found))  # of the others nothing was told
+        for inode in doubtful[:_ALONE]:
             told = self._ask([inode])
             if len(told) == 1:
                 found[inode] = told[0][1]
@@ -84,10 +83,10 @@ class _Names:
         """Inodes and paths as they are told, true or not."""
         output = run_tool(self._words, self._fd, b"".join(_lines(b"ncheck", inodes)))
         told: list[tuple[int, bytes]] = []
-        open_ = False
+        asked, open_ = set(inodes), False
         for line in output.split(b"\n"):
             match = _NAME.match(line)
-            if match and int(match[1]) in inodes:
+            if match and int(match[1]) in asked:
                 told.append((int(match[1]), b"/" + match[2].lstrip(b"/")))
                 open_ = True
             elif line.startswith((_PROMPT, b"Inode\t")):
